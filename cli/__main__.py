@@ -1,0 +1,5 @@
+"""`python -m wa_hooks_cli`."""
+
+from .entry import run
+
+run()

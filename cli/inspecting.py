@@ -1,0 +1,153 @@
+"""`verify-signature`, `check`, `schema` and `doctor`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options, render
+from .options import HandlersOption, JsonOption, StoreOption
+
+if TYPE_CHECKING:
+    from wa_webhooks.check import CaseResult
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command("verify-signature")(verify_signature)
+    app.command()(check)
+    app.command()(schema)
+    app.command()(doctor)
+
+
+def verify_signature(
+    body: Annotated[str, typer.Argument(metavar="BODY", help="A file with the raw body; - for standard input.")],
+    signature: Annotated[
+        str | None,
+        typer.Option(
+            "--signature",
+            envvar="WA_HOOKS_SIGNATURE",
+            metavar="HEADER",
+            help="The value of X-Hub-Signature-256.",
+        ),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", envvar="WA_HOOKS_EXPLAIN", help="Say why it does not verify.")
+    ] = False,
+) -> int:
+    """Verify the signature of a body.
+
+    With the configured app secrets. Exits 0 if it holds, 3 if not.
+    """
+    from wa_webhooks import settings
+    from wa_webhooks import signature as signatures
+    from wa_webhooks.errors import ConfigError, SignatureError
+
+    secrets = settings.app_secrets()
+    try:
+        raw = sys.stdin.buffer.read() if body == "-" else Path(body).read_bytes()
+    except OSError as exc:
+        raise ConfigError(f"cannot read {body}: {exc.strerror}") from exc
+    try:
+        position = signatures.verify(raw, signature, secrets)
+    except SignatureError as exc:
+        if not explain:
+            exc.hint = exc.hint or "--explain says why."
+            raise
+        why = signatures.explain(raw, signature, secrets)
+        if why is None:
+            raise
+        typer.echo(f"does not verify: {why.cause}\n  {why.remedy}")
+        return 3
+    typer.echo(f"verifies with app secret {position + 1} of {len(secrets)}")
+    return 0
+
+
+def check(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Fixtures: files, folders, globs.")],
+    update: Annotated[
+        bool, typer.Option("--update", envvar="WA_HOOKS_UPDATE", help="Write the expected results anew.")
+    ] = False,
+    handlers: HandlersOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Check that fixtures give what is expected.
+
+    The expected result of case.json is case.expected.json; a fixture without one passes if no event fails.
+    Exits 3 if a fixture does not pass, 4 if there are none.
+    """
+    from wa_webhooks import captures
+    from wa_webhooks.check import check as check_one
+
+    found = captures.gather(paths, sys.stdin.buffer)
+    registry = options.registry(handlers)
+    results = [check_one(file, registry, update=update) for file in found.files]
+    for result in results:
+        if json:
+            render.line(
+                {
+                    "path": str(result.path),
+                    "verdict": result.verdict,
+                    "events": result.events,
+                    "detail": result.detail,
+                }
+            )
+        elif result.verdict != "ok":
+            _show(result)
+    failing = sum(not result.passed for result in results)
+    events = sum(result.events for result in results)
+    updated = sum(result.verdict == "updated" for result in results)
+    told = f"{len(results)} fixtures, {events} events: {len(results) - failing} passed, {failing} failed"
+    typer.echo(told + (f", {updated} updated" if update else ""), err=json)
+    return 3 if failing else 0
+
+
+def _show(result: CaseResult) -> None:
+    typer.echo(f"{result.verdict}  {result.path}")
+    for part in result.detail.splitlines():
+        typer.echo(f"    {part}")
+
+
+def schema(
+    backend: Annotated[str, typer.Option("--backend", envvar="WA_HOOKS_BACKEND", help="sqlite.")] = "sqlite",
+) -> int:
+    """Print the SQL of the store. Connects to nothing."""
+    from wa_webhooks.errors import ConfigError
+    from wa_webhooks.stores.sqlfiles import migrations
+
+    found = migrations(backend)
+    if not found:
+        raise ConfigError(f"there is no backend {backend!r}", hint="The backend is sqlite.")
+    for migration in found:
+        typer.echo(f"-- migration {migration.name}\n{migration.sql}")
+    return 0
+
+
+def doctor(
+    store: StoreOption = options.DEFAULT_STORE_URL, handlers: HandlersOption = None, json: JsonOption = False
+) -> int:
+    """Check the installation.
+
+    Secrets, store, disk and handlers. Says how to mend what fails, and exits 3 then.
+    """
+    from wa_webhooks import doctor as examination
+
+    results = list(examination.examine(store, handlers))
+    for result in results:
+        if json:
+            render.line(
+                {
+                    "check": result.name,
+                    "ok": result.remedy is None,
+                    "finding": result.finding,
+                    "remedy": result.remedy,
+                }
+            )
+        else:
+            typer.echo(f"{'ok' if result.remedy is None else 'FAIL':<5} {result.name:<14} {result.finding}")
+            if result.remedy:
+                typer.echo(f"{'':<20} {result.remedy}")
+    return 3 if any(result.remedy for result in results) else 0

@@ -1,0 +1,202 @@
+"""`tail-log`, `show` and `stats`: what the store knows."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from wa_webhooks.errors import NothingMatchesError, StoreUnavailableError
+from wa_webhooks.masking import mask
+from wa_webhooks.stores import open_store
+
+from . import options, render
+from .options import (
+    ErrorOption,
+    JsonOption,
+    LeadOption,
+    MaskOption,
+    SinceOption,
+    StoreOption,
+    TypesOption,
+    UnmaskOption,
+    UntilOption,
+)
+
+if TYPE_CHECKING:
+    from wa_webhooks.stores.base import Query, Store
+
+_PAGE = 500
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command("tail-log")(tail_log)
+    app.command()(show)
+    app.command()(stats)
+
+
+def tail_log(
+    lines: Annotated[
+        int,
+        typer.Option("--lines", "-n", envvar="WA_HOOKS_LINES", min=0, help="How many of the last events."),
+    ] = 20,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", "-f", envvar="WA_HOOKS_FOLLOW", help="Then show what comes, until Ctrl-C."),
+    ] = False,
+    types: TypesOption = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option("--state", metavar="STATE", help="pending, processed, failed, dead or refused."),
+    ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    lead: LeadOption = None,
+    error: ErrorOption = None,
+    store: StoreOption = options.DEFAULT_STORE_URL,
+    poll: Annotated[
+        float,
+        typer.Option("--poll", envvar="WA_HOOKS_POLL", min=0.01, metavar="SECONDS", help="-f: look again after."),
+    ] = 0.5,
+    json: JsonOption = False,
+    mask: MaskOption = False,
+    unmask: UnmaskOption = False,
+) -> int:
+    """Show the event log, and follow it.
+
+    When following, an event comes again each time it was attempted: failed, then processed.
+    """
+    opened = open_store(store, create=follow)
+    try:
+        query = options.query(
+            opened, types=types, since=since, until=until, lead=lead, error=error, states=_states(state)
+        )
+        cursor = 0
+        # Newest first with a limit, or everything since a time in pages: both end at the present.
+        for event in _history(opened, query, lines=lines, all_of_it=since is not None):
+            _show_line(event, json=json, masked=mask, unmask=unmask)
+            cursor = max(cursor, event["attempt_id"] or 0)
+        if follow:
+            for event in _follow(opened, query, cursor=cursor, poll=poll):
+                _show_line(event, json=json, masked=mask, unmask=unmask)
+    finally:
+        opened.close()
+    return 0
+
+
+def _states(names: list[str] | None) -> tuple[str, ...]:
+    from wa_webhooks.errors import ConfigError
+    from wa_webhooks.stores.base import STATES
+
+    if unknown := set(names or ()) - set(STATES):
+        raise ConfigError(f"{unknown.pop()!r} is no state", hint=f"States are {', '.join(STATES)}.")
+    return tuple(names or ())
+
+
+def _show_line(event: dict[str, Any], *, json: bool, masked: bool, unmask: bool) -> None:
+    if json:
+        event = {name: value for name, value in event.items() if name != "attempt_id"}
+        render.line(mask(event) if masked else event)
+    else:
+        render.log_line(event, unmask=unmask)
+
+
+def _history(store: Store, query: Query, *, lines: int, all_of_it: bool) -> Any:
+    if not all_of_it:
+        yield from store.find(query, limit=lines, newest=True)
+        return
+    from dataclasses import replace
+
+    after = -1
+    while True:
+        page = store.find(replace(query, after_id=after), limit=_PAGE)
+        yield from page
+        if len(page) < _PAGE:
+            return
+        after = page[-1]["id"]
+
+
+def _follow(store: Store, query: Query, *, cursor: int, poll: float) -> Any:
+    """Yield the events attempted after `cursor`, for ever; a store that is busy is asked again."""
+    from dataclasses import replace
+
+    if not cursor:
+        newest = store.find(type(query)(after_attempt=-1), limit=1, newest=True)
+        cursor = newest[0]["attempt_id"] if newest else 0
+    complained = False
+    while True:
+        try:
+            page = store.find(replace(query, after_attempt=cursor), limit=_PAGE)
+        except StoreUnavailableError as exc:
+            if not complained:
+                typer.echo(f"waiting: {exc}", err=True)
+            complained = True
+            time.sleep(max(poll, 1.0))
+            continue
+        complained = False
+        for event in page:
+            yield event
+            cursor = event["attempt_id"]
+        if len(page) < _PAGE:
+            time.sleep(poll)
+
+
+def show(
+    ident: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="An event (12, or its key), delivery:7, lead:3, a phone number or BSUID, a wamid, a call id.",
+        ),
+    ],
+    store: StoreOption = options.DEFAULT_STORE_URL,
+    json: JsonOption = False,
+    mask: MaskOption = False,
+    unmask: UnmaskOption = False,
+) -> int:
+    """Show one event, delivery, message, call or lead.
+
+    With what belongs to it: an event with its attempts and payload, a lead with its timeline.
+    """
+    from . import showing
+
+    opened = open_store(store, create=False)
+    try:
+        kind, record = showing.look_up(opened, ident)
+    finally:
+        opened.close()
+    if record is None:
+        raise NothingMatchesError(f"nothing has the id {ident}")
+    if json:
+        for shown in showing.as_lines(kind, record):
+            render.line(_masked(shown) if mask else shown)
+    else:
+        showing.SHOWERS[kind](record, unmask=unmask)
+    return 0
+
+
+def _masked(record: dict[str, Any]) -> dict[str, Any]:
+    masked: dict[str, Any] = mask(record)
+    return masked
+
+
+def stats(store: StoreOption = options.DEFAULT_STORE_URL, json: JsonOption = False) -> int:
+    """Count what there is, and what waits."""
+    opened = open_store(store, create=False)
+    try:
+        counts = opened.counts()
+    finally:
+        opened.close()
+    if json:
+        render.line(counts)
+        return 0
+    events = counts.pop("events")
+    by_type = events.pop("by_type")
+    waiting = f"{counts.pop('backlog')}" + (f", oldest {at}" if (at := counts.pop("oldest_waiting")) else "")
+    render.facts("store", {"deliveries": counts.pop("deliveries"), "waiting to be processed": waiting})
+    render.facts("events", events)
+    render.facts("tables", {name.replace("_", " "): value for name, value in counts.items()})
+    render.table(("type", "events"), by_type.items())
+    return 0

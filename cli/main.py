@@ -1,0 +1,91 @@
+"""The app, and the one boundary where errors become a sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from wa_webhooks.errors import WaHooksError
+from wa_webhooks.settings import load_dotenv
+from wa_webhooks.version import __version__
+
+from . import inspecting, log, replaying, serving
+
+EXIT_CODES = {
+    0: "all well",
+    1: "a bug in wa-hooks",
+    2: "wrong usage or configuration",
+    3: "it ran and found failures",
+    4: "nothing matches",
+    5: "the store failed",
+    130: "interrupted",
+}
+_EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items())
+
+# Plain help: formatting it with rich would double the time that --help takes.
+app = typer.Typer(
+    name="wa-hooks",
+    help="Receive, log, replay and reprocess WhatsApp webhooks.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"wa-hooks {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    pass
+
+
+for module in (serving, replaying, log, inspecting):
+    module.register(app)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; return its exit code. Never raises."""
+    try:
+        load_dotenv(Path.cwd())
+        code = app(arguments, prog_name="wa-hooks", standalone_mode=False)
+    except WaHooksError as exc:
+        return _fail(str(exc), exc.hint, exc.exit_code)
+    except click.ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has had enough (`| head`); Python would complain again while flushing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as exc:  # noqa: BLE001 - the last resort
+        if os.environ.get("WA_HOOKS_DEBUG"):
+            traceback.print_exc()
+        return _fail(
+            f"{type(exc).__name__}: {exc}",
+            "This is a bug. Set WA_HOOKS_DEBUG=1 to see where, and report it.",
+            1,
+        )
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, hint: str | None, code: int) -> int:
+    typer.echo(f"wa-hooks: {message}", err=True)
+    if hint:
+        typer.echo(f"  {hint}", err=True)
+    return code

@@ -1,0 +1,172 @@
+"""`serve` and `work`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from typing import Annotated
+
+import typer
+
+from . import logs, options
+from .options import (
+    AccountsOption,
+    AttemptsOption,
+    HandlersOption,
+    NumbersOption,
+    RetryBaseOption,
+    StoreOption,
+)
+
+LogLevelOption = Annotated[
+    str,
+    typer.Option("--log-level", envvar="WA_HOOKS_LOG_LEVEL", help="debug, info, warning or error."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.command()(serve)
+    app.command()(work)
+
+
+def serve(
+    store: StoreOption = options.DEFAULT_STORE_URL,
+    host: Annotated[str, typer.Option("--host", envvar="WA_HOOKS_HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", envvar="WA_HOOKS_PORT", min=0, max=65535, help="0: any free.")
+    ] = 8080,
+    path: Annotated[
+        str, typer.Option("--path", envvar="WA_HOOKS_PATH", help="Path of the callback URL.")
+    ] = "/webhook",
+    workers: Annotated[
+        int,
+        typer.Option("--workers", envvar="WA_HOOKS_WORKERS", min=0, help="0: receive only; run `work` elsewhere."),
+    ] = 1,
+    max_body: Annotated[
+        int, typer.Option("--max-body", envvar="WA_HOOKS_MAX_BODY", min=1, help="Largest body, in bytes.")
+    ] = 4_000_000,
+    handlers: HandlersOption = None,
+    allow_accounts: AccountsOption = None,
+    allow_numbers: NumbersOption = None,
+    max_attempts: AttemptsOption = options.DEFAULT_ATTEMPTS,
+    retry_base: RetryBaseOption = options.DEFAULT_RETRY_BASE,
+    log_level: LogLevelOption = "info",
+) -> int:
+    """Receive webhooks, record them, and process them.
+
+    Needs WHATSAPP_APP_SECRET; WHATSAPP_VERIFY_TOKEN to answer Meta's verification of the callback URL.
+    GET /healthz says that it is alive, GET /readyz that it can record. SIGTERM drains and exits 0.
+    """
+    from wa_webhooks import settings
+    from wa_webhooks.errors import ConfigError
+    from wa_webhooks.receiver import server
+    from wa_webhooks.stores import open_store
+
+    if not path.startswith("/") or path in ("/healthz", "/readyz"):
+        raise ConfigError(f"{path!r} is no path for the callback URL", hint="Write it like /webhook.")
+    listen = server.Settings(
+        app_secrets=settings.app_secrets(),
+        verify_token=settings.verify_token(),
+        host=host,
+        port=port,
+        path=path,
+        largest_body=max_body,
+    )
+    logs.configure(log_level)
+    front = open_store(store, busy_timeout=2.0, front=workers > 0)
+    try:
+        by = server.serve(
+            listen,
+            front=front,
+            open_pipeline=lambda: options.pipeline(
+                store,
+                handlers=handlers,
+                accounts=allow_accounts,
+                numbers=allow_numbers,
+                attempts=max_attempts,
+                base=retry_base,
+            ),
+            workers=workers,
+            listening=lambda at: _say_listening(at["host"], at["port"], path, store),
+        )
+    except OSError as exc:
+        raise ConfigError(
+            f"cannot listen on {host} port {port}: {exc.strerror}",
+            hint="Choose another with --host and --port.",
+        ) from exc
+    finally:
+        front.close()
+    return 130 if by == signal.SIGINT else 0
+
+
+def _say_listening(host: object, port: object, path: str, store: str) -> None:
+    shown = f"[{host}]" if ":" in str(host) else host
+    if sys.stderr.isatty():
+        typer.echo(f"listening on http://{shown}:{port}{path}, recording into {store}", err=True)
+    else:
+        line = {
+            "event": "listening",
+            "host": host,
+            "port": port,
+            "path": path,
+            "store": store,
+            "pid": os.getpid(),
+        }
+        typer.echo(json.dumps(line), err=True)
+
+
+def work(
+    store: StoreOption = options.DEFAULT_STORE_URL,
+    drain: Annotated[
+        bool, typer.Option("--drain", envvar="WA_HOOKS_DRAIN", help="Exit when nothing is due any more.")
+    ] = False,
+    poll: Annotated[
+        float,
+        typer.Option("--poll", envvar="WA_HOOKS_POLL", min=0.01, metavar="SECONDS", help="Look again after."),
+    ] = 0.5,
+    handlers: HandlersOption = None,
+    allow_accounts: AccountsOption = None,
+    allow_numbers: NumbersOption = None,
+    max_attempts: AttemptsOption = options.DEFAULT_ATTEMPTS,
+    retry_base: RetryBaseOption = options.DEFAULT_RETRY_BASE,
+    log_level: LogLevelOption = "info",
+) -> int:
+    """Process what is recorded, without receiving.
+
+    Also what is due again. Run as many as you like, on one store.
+
+    With --drain it exits 3 if events failed.
+    """
+    from wa_webhooks import worker
+
+    logs.configure(log_level)
+    pipeline = options.pipeline(
+        store,
+        handlers=handlers,
+        accounts=allow_accounts,
+        numbers=allow_numbers,
+        attempts=max_attempts,
+        base=retry_base,
+    )
+    try:
+        if drain:
+            tally = pipeline.drain()
+            typer.echo(f"processed {tally.processed}, failed {tally.failed + tally.dead}", err=True)
+            return 3 if tally.failed or tally.dead else 0
+        stop = threading.Event()
+        caught: list[int] = []
+
+        def on_signal(number: int, _frame: object) -> None:
+            caught.append(number)
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, on_signal)
+        worker.work(pipeline, stop, poll=poll)
+    finally:
+        pipeline.store.close()
+    return 130 if signal.SIGINT in caught else 0

@@ -1,0 +1,168 @@
+"""Changes: what an event does to the CRM tables, as data.
+
+A handler returns changes, a store applies them. Applying is a join: commutative, associative and idempotent, so
+that any order, repetition or interruption of events ends in the same rows. Each field says how it joins:
+
+* earliest: the smaller time wins (first seen, delivered at);
+* latest: the larger time wins (last seen);
+* newest: the value with the larger (time, value) wins, absent values never win (names, texts).
+
+Every field is text, a number, a boolean, a time or None, and every change turns into JSON and back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Who an event is about, by whatever ids the event carries; at least one is set.
+
+    `scope` is the account (WABA) within which the ids mean something: another portfolio knows the same person by
+    another `bsuid`. `wa_id` is a phone number in digits; a username user has none.
+    """
+
+    scope: str
+    bsuid: str | None = None
+    parent_bsuid: str | None = None
+    wa_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeadSeen:
+    """A lead was there: made if new, its ids joined, its name and username newest, first and last event widened."""
+
+    kind: ClassVar[str] = "lead_seen"
+
+    person: Person
+    at: datetime
+    name: str | None = None
+    username: str | None = None
+    inbound: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageSeen:
+    """A message exists, with what this event tells of it. Joined by (`phone_number_id`, `wamid`), newest content.
+
+    `text` is what a person would read: body, caption, button title. `content` is the object that `type` names, as
+    canonical JSON. `reply_to` is the wamid (or wacid) replied to; `reply_id` what the tapped button or row carries;
+    `context` and `referral` are Meta's objects as JSON.
+    """
+
+    kind: ClassVar[str] = "message_seen"
+
+    phone_number_id: str
+    wamid: str
+    account_id: str | None = None
+    person: Person | None = None
+    direction: str
+    at: datetime
+    type: str | None = None
+    text: str | None = None
+    content: str | None = None
+    reply_to: str | None = None
+    reply_id: str | None = None
+    context: str | None = None
+    referral: str | None = None
+    group_id: str | None = None
+    error_code: int | None = None
+    error_text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusSeen:
+    """A business message reached a status. One history row an event; each status' earliest time on the message."""
+
+    kind: ClassVar[str] = "status_seen"
+
+    phone_number_id: str
+    wamid: str
+    account_id: str | None = None
+    person: Person | None = None
+    status: str
+    at: datetime
+    tag: str | None = None
+    conversation_id: str | None = None
+    pricing_model: str | None = None
+    pricing_type: str | None = None
+    pricing_category: str | None = None
+    billable: bool | None = None
+    error_code: int | None = None
+    error_text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSeen:
+    """A step of a call: `connect`, `terminate`, `ringing`, `accepted`, `rejected` or another. Joined by `call_id`.
+
+    `duration` is in seconds; it, `started_at` and `ended_at` are there only if the call was picked up.
+    """
+
+    kind: ClassVar[str] = "call_seen"
+
+    phone_number_id: str
+    call_id: str
+    account_id: str | None = None
+    person: Person | None = None
+    step: str
+    at: datetime
+    direction: str | None = None
+    result: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    duration: int | None = None
+    tag: str | None = None
+    error_code: int | None = None
+    error_text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountNoticed:
+    """Meta told something about the account, a number, a template or a flow. One row an event."""
+
+    kind: ClassVar[str] = "account_noticed"
+
+    account_id: str | None
+    phone_number_id: str | None = None
+    notice: str
+    at: datetime | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionQueued:
+    """Something is to be done outside. Once for each `idempotency_key`, whatever is repeated."""
+
+    kind: ClassVar[str] = "action_queued"
+
+    idempotency_key: str
+    at: datetime
+    action: str
+    target: str
+    payload: str
+    person: Person | None = None
+
+
+Change = LeadSeen | MessageSeen | StatusSeen | CallSeen | AccountNoticed | ActionQueued
+
+
+def as_json(change: Change) -> dict[str, Any]:
+    """Return the change as JSON: its kind and every field that is set, times in RFC 3339."""
+    return {"kind": change.kind, **_set_fields(dataclasses.asdict(change))}
+
+
+def _set_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            shown[name] = _set_fields(value)
+        elif isinstance(value, datetime):
+            shown[name] = value.isoformat().replace("+00:00", "Z")
+        elif value is not None:
+            shown[name] = value
+    return shown

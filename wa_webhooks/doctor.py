@@ -1,0 +1,107 @@
+"""Named checks of an installation, each failure with its remedy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from . import settings
+from .errors import WaHooksError
+from .handlers import builtin, load_registry
+from .stores import open_store
+
+_SQLITE_NEEDED = (
+    3,
+    35,
+    0,
+)  # RETURNING apart, what the store's statements use is in 3.31; 3.35 is what is tested
+_LEAST_FREE = 100 * 2**20
+
+
+class CheckResult(NamedTuple):
+    """One check: `remedy` is None if it passed."""
+
+    name: str
+    finding: str
+    remedy: str | None = None
+
+
+def examine(store_url: str, handlers: str | None, env: Mapping[str, str] = os.environ) -> Iterator[CheckResult]:
+    """Yield the result of every check."""
+    yield _sqlite_version()
+    yield _attempt("app secret", lambda: _secrets(env))
+    yield _attempt("verify token", lambda: _token(env))
+    yield from _secret_files(env)
+    yield _attempt("store", lambda: _store(store_url))
+    yield from _disk(store_url)
+    yield _attempt("handlers", lambda: _handlers(handlers))
+
+
+def _attempt(name: str, check: Callable[[], str]) -> CheckResult:
+    try:
+        return CheckResult(name, check())
+    except WaHooksError as exc:
+        return CheckResult(name, str(exc), exc.hint or "See docs/operations.md.")
+
+
+def _sqlite_version() -> CheckResult:
+    remedy = None
+    if sqlite3.sqlite_version_info < _SQLITE_NEEDED:
+        remedy = f"Use a Python built with SQLite {'.'.join(map(str, _SQLITE_NEEDED))} or later."
+    return CheckResult("sqlite", f"version {sqlite3.sqlite_version}", remedy)
+
+
+def _secrets(env: Mapping[str, str]) -> str:
+    count = len(settings.app_secrets(env))
+    return "set" if count == 1 else f"{count} set: a rotation is under way"
+
+
+def _token(env: Mapping[str, str]) -> str:
+    if settings.verify_token(env) is None:
+        raise WaHooksError(
+            "not set: Meta cannot verify the callback URL",
+            hint="Set WHATSAPP_VERIFY_TOKEN to the token that you type in the app dashboard.",
+        )
+    return "set"
+
+
+def _secret_files(env: Mapping[str, str]) -> Iterator[CheckResult]:
+    for name in ("WHATSAPP_APP_SECRET_FILE", "WHATSAPP_VERIFY_TOKEN_FILE"):
+        path = env.get(name)
+        if path and Path(path).exists():
+            mode = Path(path).stat().st_mode
+            loose = mode & (stat.S_IRWXG | stat.S_IRWXO) & ~stat.S_IRGRP
+            remedy = f"chmod 600 {path}" if loose else None
+            yield CheckResult(name, f"mode {stat.filemode(mode)}", remedy)
+
+
+def _store(url: str) -> str:
+    store = open_store(url, create=False)
+    try:
+        store.check_writable()
+        counts = store.counts()
+    finally:
+        store.close()
+    return f"{url}: writable, {counts['events']['total']} events, {counts['backlog']} deliveries waiting"
+
+
+def _disk(url: str) -> Iterator[CheckResult]:
+    scheme, _, path = url.partition(":")
+    folder = Path(path).resolve().parent
+    if scheme == "sqlite" and path != ":memory:" and folder.exists():
+        free = shutil.disk_usage(folder).free
+        remedy = "Free space on the disk of the store." if free < _LEAST_FREE else None
+        yield CheckResult("disk", f"{free // 2**20} MiB free", remedy)
+
+
+def _handlers(reference: str | None) -> str:
+    if reference is None:
+        builtin()
+        return "built in"
+    load_registry(reference)
+    return f"built in and {reference}"

@@ -1,0 +1,12 @@
+"""Handlers: pure functions from one event to changes, one module for each kind of event."""
+
+from .registry import Handler, Registry, load_registry
+
+__all__ = ["Handler", "Registry", "builtin", "load_registry"]
+
+
+def builtin() -> Registry:
+    """Return a registry of the handlers that wa-hooks brings."""
+    from . import account, calls, messages, statuses, unreadable  # noqa: PLC0415 - the models cost start-up time
+
+    return Registry(messages.registry, statuses.registry, calls.registry, account.registry, unreadable.registry)

@@ -1,0 +1,87 @@
+"""Calls: connect, terminate, and the progress of calls that the business makes (ringing, accepted, rejected)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..changes import CallSeen, Change
+from ..events import Event, digits
+from ..payload import Call, Status, read
+from .people import contact_of, lead_seen, person
+from .registry import Registry
+
+registry = Registry()
+
+BUSINESS_INITIATED = "BUSINESS_INITIATED"
+USER_INITIATED = "USER_INITIATED"
+
+
+@registry.on("call.*")
+def call(event: Event) -> Iterable[Change]:
+    """The lead on the other end, and the call's step."""
+    return _progress(event) if "statuses" in event.value else _step(event)
+
+
+def _step(event: Event) -> Iterable[Change]:
+    told = read(Call, event.item)
+    contact = contact_of(event)
+    ours = event.business_number
+    direction = told.direction.upper() if told.direction else None
+    if direction is None and ours:
+        direction = BUSINESS_INITIATED if digits(told.from_) == ours else USER_INITIATED
+    outbound = direction == BUSINESS_INITIATED
+    # `from` and `to` are swapped in a sample of Meta's, so the contact goes first, and our own number is nobody.
+    ends = (told.to, told.from_) if outbound else (told.from_, told.to)
+    who = person(
+        event,
+        contact,
+        wa_id=contact.wa_id or next((end for end in ends if end and digits(end) != ours), None),
+        bsuid=told.to_user_id or told.from_user_id,
+        parent_bsuid=told.to_parent_user_id or told.from_parent_user_id,
+    )
+    if who:
+        yield lead_seen(who, contact, told.timestamp, inbound=not outbound)
+    error = told.errors[0] if told.errors else None
+    yield CallSeen(
+        phone_number_id=event.phone_number_id or "",
+        call_id=told.id,
+        account_id=event.account_id,
+        person=who,
+        step=told.event.lower(),
+        at=told.timestamp,
+        direction=direction,
+        result=told.status.upper() if told.status else None,
+        started_at=told.start_time,
+        ended_at=told.end_time,
+        duration=told.duration,
+        tag=told.biz_opaque_callback_data,
+        error_code=error.code if error else None,
+        error_text=error.text if error else None,
+    )
+
+
+def _progress(event: Event) -> Iterable[Change]:
+    told = read(Status, event.item)
+    contact = contact_of(event)
+    who = person(
+        event,
+        contact,
+        wa_id=told.recipient_id,
+        bsuid=told.recipient_user_id,
+        parent_bsuid=told.recipient_parent_user_id,
+    )
+    if who:
+        yield lead_seen(who, contact, told.timestamp, inbound=False)
+    error = told.errors[0] if told.errors else None
+    yield CallSeen(
+        phone_number_id=event.phone_number_id or "",
+        call_id=told.id,
+        account_id=event.account_id,
+        person=who,
+        step=told.status.lower(),
+        at=told.timestamp,
+        direction=BUSINESS_INITIATED,
+        tag=told.biz_opaque_callback_data,
+        error_code=error.code if error else None,
+        error_text=error.text if error else None,
+    )

@@ -1,0 +1,74 @@
+"""Which handlers see which events.
+
+A pattern is an event type, `*`, or a prefix ending in `.*` (`message.*` sees `message.interactive.list_reply`).
+All matching handlers run, in the order of registration; one that fails does not stop the others from being tried,
+but the event's changes are applied all or none.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterable
+
+from ..changes import Change
+from ..errors import ConfigError
+from ..events import Event
+
+Handler = Callable[[Event], Iterable[Change]]
+
+
+class Registry:
+    """An ordered list of (pattern, handler)."""
+
+    def __init__(self, *others: Registry) -> None:
+        """Start with the handlers of `others`, in order."""
+        self.entries: list[tuple[str, Handler]] = [entry for other in others for entry in other.entries]
+        self._found: dict[str, tuple[Handler, ...]] = {}
+
+    def on(self, pattern: str) -> Callable[[Handler], Handler]:
+        """Return a decorator that registers a handler for the types that match `pattern`."""
+        if not pattern or ("*" in pattern and pattern != "*" and not pattern.endswith(".*")):
+            raise ConfigError(f"{pattern!r} is no pattern: use an event type, a prefix ending in .*, or *")
+
+        def register(handler: Handler) -> Handler:
+            self.entries.append((pattern, handler))
+            self._found.clear()
+            return handler
+
+        return register
+
+    def matching(self, event_type: str) -> tuple[Handler, ...]:
+        """Return the handlers for an event type, in order of registration."""
+        if event_type not in self._found:
+            self._found[event_type] = tuple(h for pattern, h in self.entries if _matches(pattern, event_type))
+        return self._found[event_type]
+
+
+def _matches(pattern: str, event_type: str) -> bool:
+    if pattern.endswith(".*"):
+        return event_type.startswith(pattern[:-1])
+    return pattern in ("*", event_type)
+
+
+def load_registry(reference: str) -> Registry:
+    """Return the user's registry named `package.module:attribute`, looked up from the working directory too.
+
+    Raises:
+        ConfigError: it cannot be imported, or is not a `Registry`.
+    """
+    module_name, separator, attribute = reference.partition(":")
+    if not separator or not module_name or not attribute:
+        raise ConfigError(f"{reference!r} does not name a registry", hint="Write it as package.module:registry.")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # the working directory, as `python -m` has it
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except Exception as exc:
+        raise ConfigError(
+            f"cannot load handlers from {reference!r}: {type(exc).__name__}: {exc}",
+            hint="Check the name, and that the module imports on its own.",
+        ) from exc
+    if not isinstance(found, Registry):
+        raise ConfigError(f"{reference!r} is {type(found).__name__}, not a wa_webhooks.handlers.Registry")
+    return found

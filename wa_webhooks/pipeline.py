@@ -1,0 +1,283 @@
+"""The one pipeline, with the order of its steps: verify, record, answer; then split, handle, finish.
+
+Every door ends here: `serve` and `work`, `replay`, `reprocess` and `check` all handle an event with `handle`, and all
+but `check` finish it with `Pipeline.process`.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets as random_tokens
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, TypeVar
+
+from . import signature
+from .changes import Change
+from .errors import WaHooksError
+from .events import Event
+from .handlers import Handler, Registry, builtin
+from .origin import Origin
+from .retry import RetryPolicy, patiently
+from .splitting import restore, split
+from .stores.base import (
+    DEAD,
+    FAILED,
+    PROCESSED,
+    REFUSED,
+    ClaimedDelivery,
+    ClaimedEvent,
+    Delivery,
+    Outcome,
+    Query,
+    Run,
+    Store,
+    Tally,
+    Verdict,
+)
+from .version import __version__
+
+logger = logging.getLogger(__name__)
+ClaimedT = TypeVar("ClaimedT")
+
+KEPT_HEADERS = (signature.HEADER.lower(), "user-agent", "content-type")
+"""Headers that a delivery keeps: what checking its signature again or telling its sender needs."""
+
+_EVENTS_A_TRANSACTION = 250
+"""Long transactions would make the front wait for the write lock."""
+
+
+class Handled(NamedTuple):
+    """The changes that an event causes, and the names of the handlers that said so."""
+
+    changes: tuple[Change, ...]
+    handled_by: str
+
+
+def receive(
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    secrets: Sequence[str],
+    received_at: datetime,
+    source_ip: str | None = None,
+) -> Delivery:
+    """Return the delivery that a POST brings, verified on its raw bytes; `headers` have lower-case names.
+
+    Raises:
+        SignatureError: it is not signed with one of `secrets`.
+    """
+    position = signature.verify(body, headers.get(KEPT_HEADERS[0]), secrets)
+    return Delivery(
+        body=body,
+        received_at=received_at,
+        headers={name: headers[name] for name in KEPT_HEADERS if name in headers},
+        source_ip=source_ip,
+        signature_key=f"secret {position + 1}",
+    )
+
+
+def handle(event: Event, registry: Registry) -> Handled:
+    """Return what the handlers make of an event. All that match are run, whatever another one raises.
+
+    Raises:
+        Exception: what the first failing handler raised; a note names the others that failed.
+    """
+    changes: list[Change] = []
+    failures: list[Exception] = []
+    handlers = registry.matching(event.type)
+    for handler in handlers:
+        try:
+            changes.extend(handler(event))
+        except Exception as exc:  # noqa: BLE001 - a handler may raise anything; it fails its event, nothing else
+            exc.add_note(f"in handler {_name(handler)}")
+            failures.append(exc)
+    if failures:
+        for other in failures[1:]:
+            failures[0].add_note(f"also: {type(other).__name__}: {other}")
+        raise failures[0]
+    return Handled(tuple(changes), ", ".join(map(_name, handlers)))
+
+
+def _name(handler: Handler) -> str:
+    module = getattr(handler, "__module__", "").removeprefix("wa_webhooks.handlers.")
+    return f"{module}.{getattr(handler, '__qualname__', type(handler).__name__)}"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(kw_only=True)
+class Pipeline:
+    """Takes recorded deliveries and due events of a store through split, handle and finish.
+
+    `lease` is how long, in seconds, a claim is ours alone; a worker that dies gives it up by that.
+    """
+
+    store: Store
+    registry: Registry = field(default_factory=builtin)
+    origin: Origin = field(default_factory=Origin)
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    clock: Callable[[], datetime] = _now
+    sleep: Callable[[float], None] = time.sleep
+    lease: float = 60.0
+
+    def process(self, *, run_id: str | None = None, limit: int = 100) -> Tally:
+        """Claim and finish one batch of deliveries and one of due events; an empty tally means nothing was due.
+
+        With `run_id`, only those of that run.
+        """
+        tally = Tally()
+        deliveries = self._claim(self.store.claim_deliveries, run_id, limit)
+        batch: list[ClaimedDelivery] = []
+        outcomes: list[Outcome] = []
+        for delivery in deliveries:
+            batch.append(delivery)
+            outcomes.extend(self._outcomes_of(delivery))
+            if len(outcomes) >= _EVENTS_A_TRANSACTION:
+                tally.add(self._finish(outcomes, batch))
+                batch, outcomes = [], []
+        if batch:
+            tally.add(self._finish(outcomes, batch))
+        events = self._claim(self.store.claim_events, run_id, limit)
+        if events:
+            tally.add(self._finish([self._outcome_again(event) for event in events], ()))
+        return tally
+
+    def drain(self, *, run_id: str | None = None, progress: Callable[[Tally], None] | None = None) -> Tally:
+        """Process until nothing is due; call `progress` after each batch with the tally so far."""
+        total = Tally()
+        while True:
+            tally = self.process(run_id=run_id)
+            if not (tally.deliveries or tally.events or tally.lost):
+                return total
+            total.add(tally)
+            if progress:
+                progress(total)
+
+    def _claim(self, claim: Callable[..., list[ClaimedT]], run_id: str | None, limit: int) -> list[ClaimedT]:
+        token = random_tokens.token_hex(8)  # made before the call, so that a repeated call claims once
+
+        def once() -> list[ClaimedT]:
+            now = self.clock()
+            until = now + timedelta(seconds=self.lease)
+            return claim(limit=limit, token=token, now=now, until=until, run_id=run_id)
+
+        return patiently(once, sleep=self.sleep)
+
+    def _finish(self, outcomes: Sequence[Outcome], deliveries: Sequence[ClaimedDelivery]) -> Tally:
+        def once() -> Tally:
+            return self.store.finish(outcomes, now=self.clock(), handler_version=__version__, deliveries=deliveries)
+
+        return patiently(once, sleep=self.sleep)
+
+    def _outcomes_of(self, delivery: ClaimedDelivery) -> Iterable[Outcome]:
+        for event in split(delivery.body, delivery.received_at):
+            yield self._attempt(event, delivery, made=1)
+
+    def _outcome_again(self, claimed: ClaimedEvent) -> Outcome:
+        event = restore(key=claimed.key, payload=claimed.payload, position=claimed.position)
+        return self._attempt(event, claimed, made=claimed.attempts + 1)
+
+    def _attempt(self, event: Event, claimed: ClaimedDelivery | ClaimedEvent, *, made: int) -> Outcome:
+        """Handle one event; `made` counts this attempt. Whatever its handlers raise becomes the verdict."""
+        reason = self.origin.refusal(event)
+        handled = Handled((), "")
+        if reason:
+            verdict = Verdict(state=REFUSED, error=reason, error_class="OriginRefused")
+        else:
+            try:
+                handled = patiently(lambda: handle(event, self.registry), sleep=self.sleep)
+                verdict = Verdict(state=PROCESSED)
+            except Exception as exc:  # noqa: BLE001 - as in `handle`
+                verdict = self._failed(exc, made)
+        return Outcome(
+            event=event,
+            claimed=claimed,
+            verdict=verdict,
+            if_not_applied=self._failed(ValueError(), made),
+            changes=handled.changes,
+            handled_by=handled.handled_by,
+        )
+
+    def _failed(self, exc: Exception, made: int) -> Verdict:
+        again = self.policy.next_attempt(exc, made=made, now=self.clock())
+        return Verdict(
+            state=DEAD if again is None else FAILED,
+            error=_describe(exc),
+            error_class=type(exc).__name__,
+            next_attempt_at=again,
+        )
+
+
+def _describe(exc: Exception) -> str:
+    """Return an error in a line: ours say it all, another's needs its class and the handler it came from."""
+    if isinstance(exc, WaHooksError):
+        return str(exc)
+    notes = "".join(f" ({note})" for note in getattr(exc, "__notes__", ()))
+    return f"{type(exc).__name__}: {exc}{notes}"
+
+
+def start_run(command: str, *, scope: Mapping[str, object], started_by: str, now: datetime) -> Run:
+    """Return a new run for the ledger; its id sorts by time and is short enough to type."""
+    return Run(
+        id=f"{now:%Y%m%d-%H%M%S}-{random_tokens.token_hex(2)}",
+        command=command,
+        scope=dict(scope),
+        started_by=started_by,
+        started_at=now,
+        version=__version__,
+    )
+
+
+def replay(
+    pipeline: Pipeline,
+    bodies: Iterable[bytes],
+    run: Run,
+    *,
+    progress: Callable[[Tally], None] | None = None,
+    batch: int = 100,
+) -> dict[str, int]:
+    """Record captured bodies as deliveries of `run` and process them; return the run's counts.
+
+    They come from the operator's own hands, so there is no signature to check; everything behind it is the same.
+    """
+    pipeline.store.save_run(run, counts=None)
+    waiting: list[Delivery] = []
+
+    def record() -> None:
+        if waiting:
+            patiently(lambda: pipeline.store.append(waiting), sleep=pipeline.sleep)
+            waiting.clear()
+
+    for body in bodies:
+        now = pipeline.clock()
+        waiting.append(Delivery(body=body, received_at=now, source="replay", run_id=run.id))
+        if len(waiting) >= batch:
+            record()
+    record()
+    return _finish_run(pipeline, run, progress)
+
+
+def reprocess(
+    pipeline: Pipeline, query: Query, run: Run, *, progress: Callable[[Tally], None] | None = None
+) -> dict[str, int]:
+    """Take the selected events back to *pending* and process them as `run`; return the run's counts."""
+    requeued = pipeline.store.requeue(query, run, now=pipeline.clock())
+    counts = _finish_run(pipeline, run, progress)
+    return {**counts, "events": requeued}
+
+
+def _finish_run(pipeline: Pipeline, run: Run, progress: Callable[[Tally], None] | None) -> dict[str, int]:
+    """Process what belongs to the run until it is all through, also what another worker has taken of it."""
+    while True:
+        pipeline.drain(run_id=run.id, progress=progress)
+        counts = pipeline.store.run_counts(run.id)
+        if not counts["open"] and not counts["pending"]:
+            break
+        pipeline.sleep(0.1)
+    pipeline.store.save_run(run, finished_at=pipeline.clock(), counts=counts)
+    return counts

@@ -1,0 +1,99 @@
+"""The one retry policy: which errors are tried again, when, and how often. The only importer of tenacity.
+
+Two kinds of retry, in two places. `patiently` is *within* an attempt: fractions of seconds, for errors that pass by
+themselves. `RetryPolicy` is *between* attempts: the log's `next_attempt_at`, minutes to hours, across restarts.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from .errors import ConfigError, GiveUpError, PayloadError, RetryLaterError, WaHooksError
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+LONGEST_RETRY = 6 * 3600.0
+"""The longest wait between two attempts, in seconds."""
+
+_FAULT_FACTOR = 10
+"""How much slower a fault in a handler is retried than an error that passes: it waits for a fixed handler."""
+
+
+def is_transient(exc: BaseException) -> bool:
+    """Whether the same call may succeed a moment later."""
+    if isinstance(exc, RetryLaterError):
+        return False  # it says itself when
+    return exc.transient if isinstance(exc, WaHooksError) else isinstance(exc, ConnectionError | TimeoutError)
+
+
+def patiently(call: Callable[[], T], *, tries: int = 3, sleep: Callable[[float], None] = time.sleep) -> T:
+    """Return what `call` returns; while it fails with a transient error, try again, `tries` times in all.
+
+    Waits 0.1 s to 2 s, growing, with jitter. The last error is raised as it is.
+    """
+    try:
+        return call()
+    except Exception as exc:
+        if tries <= 1 or not is_transient(exc):
+            raise
+    # Loaded only here: the first try succeeds nearly always, and commands start faster without it.
+    import tenacity  # noqa: PLC0415
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(is_transient),
+        stop=tenacity.stop_after_attempt(tries - 1),
+        wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=2, jitter=0.1),
+        before_sleep=_log_retry,
+        sleep=sleep,
+        reraise=True,
+    )
+    sleep(random.uniform(0.1, 0.2))  # noqa: S311 - jitter
+    return retrying(call)
+
+
+def _log_retry(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    logger.info("trying again: %s", error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """When a failed event is tried again.
+
+    An error that passes by itself is retried after `base` seconds, doubling up to `cap`, `attempts` times in all. A
+    fault of a handler is retried ten times slower and half as often: only a changed handler cures it. What can never
+    succeed is not retried.
+    """
+
+    attempts: int = 10
+    base: float = 30.0
+    cap: float = LONGEST_RETRY
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        if self.attempts < 1 or self.base <= 0 or self.cap < self.base:
+            raise ConfigError("attempts must be at least 1, and the delays above 0, the cap not below the base")
+
+    def next_attempt(self, exc: BaseException, *, made: int, now: datetime) -> datetime | None:
+        """Return when to try again after `made` attempts, the last of which raised `exc`; None to give up."""
+        if isinstance(exc, GiveUpError | PayloadError):
+            return None
+        passing = is_transient(exc) or isinstance(exc, RetryLaterError)
+        if made >= (self.attempts if passing else max(2, self.attempts // 2)):
+            return None
+        if isinstance(exc, RetryLaterError) and exc.delay is not None:
+            return now + timedelta(seconds=exc.delay)
+        # Capped before it is raised to a power that no float holds.
+        doubled = self.base * (1 if passing else _FAULT_FACTOR) * 2 ** min(made - 1, 30)
+        jitter = random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, guards nothing
+        return now + timedelta(seconds=min(doubled, self.cap) * jitter)

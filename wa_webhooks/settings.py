@@ -1,0 +1,78 @@
+"""Settings from the environment and a `.env` file. Secrets come from there or from files, never from argv."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from .errors import ConfigError
+
+DEFAULT_STORE = "sqlite:wa-hooks.db"
+_OURS = ("WA_HOOKS_", "WHATSAPP_", "SUPABASE_")
+
+
+def load_dotenv(folder: Path) -> None:
+    """Put our variables of the `.env` file in `folder`, if there is one, into the environment.
+
+    What the environment has already stays, and other programs' variables are left alone.
+    """
+    file = folder / ".env"
+    if not file.is_file():
+        return
+    import dotenv  # noqa: PLC0415 - most commands run without a .env file
+
+    try:
+        found = dotenv.dotenv_values(file)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"cannot read {file}: {exc}") from exc
+    for name, value in found.items():
+        if value is not None and name.startswith(_OURS):
+            os.environ.setdefault(name, value)
+
+
+def app_secrets(env: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return the app secrets, newest first: several while one replaces another.
+
+    Raises:
+        ConfigError: none is set, or one of them is empty.
+    """
+    found = _secret("WHATSAPP_APP_SECRET", env)
+    if found is None:
+        raise ConfigError(
+            "no app secret is set",
+            hint="Set WHATSAPP_APP_SECRET, or WHATSAPP_APP_SECRET_FILE to a file that holds it. It is in the app "
+            "dashboard under App settings > Basic.",
+        )
+    secrets = tuple(part.strip() for part in found.replace("\n", ",").split(",") if part.strip() or "," in found)
+    if not secrets or not all(secrets):
+        raise ConfigError("an app secret is empty", hint="Check WHATSAPP_APP_SECRET for stray commas.")
+    return secrets
+
+
+def verify_token(env: Mapping[str, str] = os.environ) -> str | None:
+    """Return the verify token, or None where none is set.
+
+    Raises:
+        ConfigError: it is set, but blank.
+    """
+    found = _secret("WHATSAPP_VERIFY_TOKEN", env)
+    if found is not None and not found.strip():
+        raise ConfigError(
+            "the verify token is blank", hint="Set WHATSAPP_VERIFY_TOKEN to the one in the app dashboard."
+        )
+    return found.strip() if found else None
+
+
+def _secret(name: str, env: Mapping[str, str]) -> str | None:
+    """The value of a secret, from its variable or from the file that `<name>_FILE` names."""
+    path = env.get(f"{name}_FILE")
+    if name in env and path:
+        raise ConfigError(f"both {name} and {name}_FILE are set", hint="Keep one of them.")
+    if not path:
+        return env.get(name)
+    try:
+        return Path(path).read_text("utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not text"
+        raise ConfigError(f"cannot read {name}_FILE {path}: {reason}") from exc

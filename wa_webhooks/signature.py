@@ -1,0 +1,147 @@
+"""Meta's signature and handshake: sign, verify, explain.
+
+Everything here works on the raw bytes of the body, before any parsing, and knows no I/O. `verify` is total: for
+any body, header and secrets it returns or raises `SignatureError`, nothing else.
+
+Source: Meta, "Create a webhook endpoint": `X-Hub-Signature-256: sha256=<hex>`, HMAC-SHA256 under the app secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from .errors import ConfigError, HandshakeRefusedError, SignatureMismatchError, SignatureMissingError
+
+HEADER = "X-Hub-Signature-256"
+_PREFIX = b"sha256="
+_HEX_LENGTH = 64
+
+
+class Explanation(NamedTuple):
+    """Why a signature fails: the `cause` in a sentence, and the `remedy`."""
+
+    cause: str
+    remedy: str
+
+
+def sign(body: bytes, secret: str) -> str:
+    """Return the header value with which Meta would sign `body` under the app `secret`."""
+    key = secret.encode("utf-8", "surrogateescape")  # what os.environ makes of bytes that are not UTF-8
+    return "sha256=" + hmac.new(key, body, hashlib.sha256).hexdigest()
+
+
+def verify(body: bytes, header: str | bytes | None, secrets: Sequence[str]) -> int:
+    """Return the position in `secrets` of the app secret that signed `body`.
+
+    Every secret is tried, so the time taken does not tell which one matched. Comparison is in constant time and
+    on bytes, since `hmac.compare_digest` raises on non-ASCII text.
+
+    Raises:
+        SignatureMissingError: no header, or not of the form `sha256=<64 hex digits>`.
+        SignatureMismatchError: no secret matches.
+        ConfigError: no secrets, or an empty one.
+    """
+    if not secrets or not all(secrets):
+        raise ConfigError("no app secret to verify with")
+    given = _header_bytes(header)
+    if not given.startswith(_PREFIX) or len(given) != len(_PREFIX) + _HEX_LENGTH:
+        raise SignatureMissingError
+    matches = [hmac.compare_digest(sign(body, secret).encode(), given) for secret in secrets]
+    if True not in matches:
+        raise SignatureMismatchError
+    return matches.index(True)
+
+
+def challenge(query: Mapping[str, str], verify_token: str) -> str:
+    """Return what to answer to the GET with which Meta checks the callback URL.
+
+    Raises:
+        HandshakeRefusedError: another mode than `subscribe`, no challenge, or another token.
+    """
+    given = query.get("hub.verify_token", "").encode("utf-8", "backslashreplace")
+    token_matches = bool(verify_token) and hmac.compare_digest(given, verify_token.encode())
+    if query.get("hub.mode") != "subscribe" or not query.get("hub.challenge") or not token_matches:
+        raise HandshakeRefusedError
+    return query["hub.challenge"]
+
+
+def explain(body: bytes, header: str | None, secrets: Sequence[str]) -> Explanation | None:
+    """Return why `verify` refuses, or None where it accepts.
+
+    For diagnosis only, never to accept a request: it also tries the bodies that a proxy or framework may have
+    made of the one that Meta signed.
+    """
+    given = _header_bytes(header)
+    if not given:
+        return Explanation(
+            f"there is no {HEADER} header",
+            "Pass the header on; proxies may drop it. Refuse requests without it.",
+        )
+    if given.startswith(b"sha1="):
+        return Explanation("this is the legacy SHA-1 header X-Hub-Signature", f"Use the value of {HEADER} instead.")
+    if not given.startswith(_PREFIX):
+        return Explanation("the header lacks its sha256= prefix", "Pass the header's value unchanged.")
+    if len(given) != len(_PREFIX) + _HEX_LENGTH:
+        digits = len(given) - len(_PREFIX)
+        return Explanation(
+            f"the header has {digits} characters after sha256=, not 64", "Pass the header's value unchanged."
+        )
+    try:
+        verify(body, header, secrets)
+    except SignatureMismatchError:
+        return _explain_mismatch(body, given, secrets)
+    return None
+
+
+def _explain_mismatch(body: bytes, given: bytes, secrets: Sequence[str]) -> Explanation:
+    if given != given.lower() and _matches(body, given.lower(), secrets):
+        return Explanation("the hex digits are upper case", "Pass the header's value unchanged.")
+    for cause, original in _bodies_before_a_proxy(body):
+        if original != body and _matches(original, given, secrets):
+            return Explanation(
+                cause, "Verify the raw bytes of the request, before any parser or proxy rewrites them."
+            )
+    for secret in secrets:
+        if secret != secret.strip() and _matches(body, given, [secret.strip()]):
+            return Explanation(
+                "a configured app secret has spaces or a line end around it", "Remove them from the setting."
+            )
+    return Explanation(
+        "no configured app secret matches this body",
+        "Compare the app secret with the app dashboard (App settings > Basic): another app's secret, the verify "
+        "token or an access token do not work. If the body was saved from a log, it may not be the raw bytes.",
+    )
+
+
+def _bodies_before_a_proxy(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield (what was done, the body as it was before) for the rewritings seen most often in the field."""
+    yield "a line end was added to the body", body.rstrip(b"\r\n")
+    yield "a byte order mark was put before the body", body.removeprefix(b"\xef\xbb\xbf")
+    yield "line ends were turned into CRLF", body.replace(b"\r\n", b"\n")
+    try:
+        text = body.decode()
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        return
+    escaped = "".join(c if c <= "~" else json.dumps(c)[1:-1] for c in text)
+    yield "escaped characters (\\u00e9) were turned into plain UTF-8", escaped.encode()
+    for ascii_only in (True, False):
+        compact = json.dumps(parsed, ensure_ascii=ascii_only, separators=(",", ":"))
+        for made in (compact, compact.replace("/", "\\/")):
+            yield "the JSON was parsed and written again", made.encode("utf-8", "surrogatepass")
+
+
+def _matches(body: bytes, given: bytes, secrets: Sequence[str]) -> bool:
+    return any(hmac.compare_digest(sign(body, secret).encode(), given) for secret in secrets)
+
+
+def _header_bytes(header: str | bytes | None) -> bytes:
+    if header is None:
+        return b""
+    if isinstance(header, bytes):
+        return header.strip()
+    return header.strip().encode("utf-8", "backslashreplace")

@@ -1,0 +1,27 @@
+"""Stores: where deliveries, the event log and the CRM tables are kept."""
+
+from __future__ import annotations
+
+from ..errors import ConfigError
+from .base import Store
+
+__all__ = ["Store", "open_store"]
+
+
+def open_store(url: str, *, busy_timeout: float = 5.0, front: bool = False, create: bool = True) -> Store:
+    """Open the store that `url` names: `sqlite:PATH` (`sqlite::memory:` for one that is forgotten).
+
+    A new one gets its schema; one of an older version is brought up to date. A store is for one thread; open
+    another for the next. `busy_timeout` is how long, in seconds, to wait for another writer. `front` leaves
+    checkpoints to the workers, for a receiver that has some. Without `create` the store must exist.
+
+    Raises:
+        ConfigError: no store has such a name.
+        StoreError: it cannot be opened.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme == "sqlite" and rest:
+        from .sqlite import SqliteStore  # noqa: PLC0415 - each store is loaded when asked for
+
+        return SqliteStore(rest, busy_timeout=busy_timeout, front=front, create=create)
+    raise ConfigError(f"{url!r} names no store", hint="Set WA_HOOKS_STORE or --store to sqlite:PATH.")

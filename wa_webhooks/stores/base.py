@@ -1,0 +1,281 @@
+"""What a store is: the log and the CRM tables behind a few synchronous verbs, each safe to repeat.
+
+A store raises only `StoreError`s. Times are aware and in UTC, given by the caller: a store has no clock. One suite
+of contract tests runs over every backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from ..changes import Change
+    from ..events import Event
+
+PENDING, PROCESSED, FAILED, DEAD, REFUSED = STATES = ("pending", "processed", "failed", "dead", "refused")
+
+TRANSITIONS: Mapping[str, frozenset[str]] = {
+    PENDING: frozenset({PROCESSED, FAILED, DEAD, REFUSED}),
+    FAILED: frozenset({PROCESSED, FAILED, DEAD, REFUSED, PENDING}),
+    PROCESSED: frozenset({PENDING}),
+    DEAD: frozenset({PROCESSED, PENDING}),
+    REFUSED: frozenset({PROCESSED, PENDING}),
+}
+"""Which state may follow which. To *pending* by reprocessing; out of *dead* and *refused* also by another delivery
+of the same event that succeeds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One verified POST, to be recorded. `source` is the door it came through: `serve` or `replay`."""
+
+    body: bytes
+    received_at: datetime
+    headers: Mapping[str, str] = field(default_factory=dict)
+    source: str = "serve"
+    source_ip: str | None = None
+    signature_key: str | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedDelivery:
+    """A recorded delivery, leased under `token` to be split and handled."""
+
+    id: int
+    body: bytes
+    received_at: datetime
+    token: str
+    run_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedEvent:
+    """An event of the log, leased under `token` for another attempt; `attempts` counts those before it."""
+
+    id: int
+    key: str
+    payload: Any
+    position: int
+    attempts: int
+    delivery_id: int
+    token: str
+    run_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """In which state an attempt leaves an event, and why. `next_attempt_at` is set for `failed` alone."""
+
+    state: str
+    error: str | None = None
+    error_class: str | None = None
+    next_attempt_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What an attempt at one event came to.
+
+    `claimed` is what was leased: the delivery that brought a new event, or the event itself. `changes` are applied
+    only with the verdict `processed`. `if_not_applied` is the verdict in their stead if the store cannot apply
+    them; its error is the store's.
+    """
+
+    event: Event
+    claimed: ClaimedDelivery | ClaimedEvent
+    verdict: Verdict
+    if_not_applied: Verdict
+    changes: Sequence[Change] = ()
+    handled_by: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """How many events `finish` left how. `duplicates` were in the log already; `lost` had lost their lease."""
+
+    deliveries: int = 0
+    events: int = 0
+    new: int = 0
+    duplicates: int = 0
+    processed: int = 0
+    failed: int = 0
+    dead: int = 0
+    refused: int = 0
+    lost: int = 0
+
+    def add(self, other: Tally) -> None:
+        """Add the figures of `other` to these."""
+        for name in Tally.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Which events of the log: all conditions that are set must hold.
+
+    `types` are event types or prefixes ending in `.*`; times are those of arrival, from `since` up to before
+    `until`; `error` is a part of the error's text; `after_id` and `after_attempt` are cursors over events and attempts.
+    """
+
+    ids: tuple[int, ...] = ()
+    keys: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    lead: int | None = None
+    error: str | None = None
+    delivery: int | None = None
+    message: str | None = None
+    call: str | None = None
+    after_id: int | None = None
+    after_attempt: int | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether no condition is set."""
+        return self == Query()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A replay or reprocess run in the ledger. `scope` says in JSON what it was told to take."""
+
+    id: str
+    command: str
+    scope: Mapping[str, Any]
+    started_by: str
+    started_at: datetime
+    version: str
+
+
+class Store(Protocol):
+    """The log and the CRM tables."""
+
+    name: str
+
+    def migrate(self) -> list[str]:
+        """Bring the schema up to this version's; return the names of the migrations applied. Refuses a newer one."""
+        ...
+
+    def check_writable(self) -> None:
+        """Return if a delivery could be recorded now; raise why not."""
+        ...
+
+    def append(self, deliveries: Sequence[Delivery]) -> list[int]:
+        """Record deliveries durably, all or none, and return their ids. The disk has them when this returns.
+
+        Repeating it records them again; `finish` then finds their events in the log.
+        """
+        ...
+
+    def claim_deliveries(
+        self, *, limit: int, token: str, now: datetime, until: datetime, run_id: str | None = None
+    ) -> list[ClaimedDelivery]:
+        """Lease up to `limit` deliveries that nobody has split, oldest first; fewer where bodies are large.
+
+        Nobody else gets them before `until`. The same `token` again returns the same deliveries.
+        """
+        ...
+
+    def claim_events(
+        self, *, limit: int, token: str, now: datetime, until: datetime, run_id: str | None = None
+    ) -> list[ClaimedEvent]:
+        """Lease up to `limit` pending or failed events that are due, oldest first. As `claim_deliveries`."""
+        ...
+
+    def finish(
+        self,
+        outcomes: Sequence[Outcome],
+        *,
+        now: datetime,
+        handler_version: str,
+        deliveries: Sequence[ClaimedDelivery] = (),
+    ) -> Tally:
+        """Record what came of claimed deliveries and events.
+
+        Each event is all or nothing: log row, attempt, CRM rows and outbox rows together. One whose changes cannot
+        be applied fails alone. `deliveries` are those that `outcomes` split completely; they are marked so in the
+        same transaction. What lost its lease meanwhile is left alone and counted as `lost`.
+
+        A new event whose key is in the log with the same digest is a duplicate: it changes nothing, except that
+        a success settles an event which had not been processed. With another digest it is logged as a variant.
+        """
+        ...
+
+    def find(self, query: Query, *, limit: int, newest: bool = False) -> list[dict[str, Any]]:
+        """Return events, oldest first: the first `limit`, or the last ones if `newest`.
+
+        Keys: those of `LOG_KEYS`, and `attempt_id`, the cursor for `after_attempt`.
+        """
+        ...
+
+    def get(self, kind: str, ident: str | int) -> dict[str, Any] | None:
+        """Return one `event`, `delivery`, `message`, `call` or `lead` with what belongs to it, or None."""
+        ...
+
+    def counts(self) -> dict[str, Any]:
+        """Return how much of everything there is; keys as in `wa-hooks stats --json`."""
+        ...
+
+    def run_counts(self, run_id: str) -> dict[str, int]:
+        """Return `deliveries`, `open` (not split yet), `events`, `duplicates` and each state's events of a run."""
+        ...
+
+    def preview(self, query: Query) -> dict[str, Any]:
+        """Return how many `events` and `leads` a query selects, and `by_type` and `by_state`."""
+        ...
+
+    def requeue(self, query: Query, run: Run, *, now: datetime) -> int:
+        """Take the events that `query` selects back to *pending* for `run`; return how many.
+
+        Those leased by a worker at this moment are left to it. The run is entered in the ledger with them.
+        """
+        ...
+
+    def save_run(self, run: Run, *, finished_at: datetime | None = None, counts: Mapping[str, int] | None) -> None:
+        """Enter a run in the ledger, or its end."""
+        ...
+
+    def close(self) -> None:
+        """Release what the store holds."""
+        ...
+
+
+LOG_KEYS = (
+    "id",
+    "tipo_evento",
+    "payload_original",
+    "fecha_recepcion",
+    "procesado",
+    "error",
+    "event_key",
+    "event_at",
+    "lead_id",
+    "state",
+    "attempts",
+    "delivery_id",
+    "error_class",
+    "next_attempt_at",
+    "account_id",
+    "phone_number_id",
+    "message_id",
+    "call_id",
+    "handled_by",
+    "handler_version",
+    "run_id",
+)
+
+
+def to_text(at: datetime | None) -> str | None:
+    """Return a time as stores write it: RFC 3339, UTC, microseconds, `Z`; sorts as text."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if at else None
+
+
+def from_text(text: str) -> datetime:
+    """Return the time that `to_text` wrote."""
+    return datetime.fromisoformat(text)

@@ -1,0 +1,316 @@
+-- The statements of the SQLite store, each under a line "-- name: <name>". Parameters are named.
+
+-- name: append_delivery
+INSERT INTO wa_deliveries (body, headers, source, source_ip, received_at, signature_key, run_id)
+VALUES (:body, :headers, :source, :source_ip, :received_at, :signature_key, :run_id)
+
+-- name: adopt_deliveries
+-- Commits are serial and ids grow, so everything above the last adopted delivery is new.
+INSERT INTO wa_delivery_work (delivery_id)
+SELECT id FROM wa_deliveries
+ WHERE id > (SELECT coalesce(max(delivery_id), 0) FROM wa_delivery_work)
+ ORDER BY id LIMIT :limit
+
+-- name: new_deliveries
+SELECT 1 FROM wa_deliveries WHERE id > (SELECT coalesce(max(delivery_id), 0) FROM wa_delivery_work) LIMIT 1
+
+-- name: open_deliveries
+SELECT w.delivery_id AS id, length(d.body) AS size
+  FROM wa_delivery_work w JOIN wa_deliveries d ON d.id = w.delivery_id
+ WHERE w.split_at IS NULL
+   AND (w.leased_until IS NULL OR w.leased_until <= :now)
+   AND (:run_id IS NULL OR d.run_id = :run_id)
+ ORDER BY w.delivery_id LIMIT :limit
+
+-- name: lease_delivery
+UPDATE wa_delivery_work SET lease_token = :token, leased_until = :until, claims = claims + 1
+ WHERE delivery_id = :id
+
+-- name: leased_deliveries
+SELECT d.id, d.body, d.received_at, d.run_id
+  FROM wa_delivery_work w JOIN wa_deliveries d ON d.id = w.delivery_id
+ WHERE w.split_at IS NULL AND w.lease_token = :token ORDER BY d.id
+
+-- name: held_delivery
+SELECT split_at FROM wa_delivery_work WHERE delivery_id = :id AND lease_token = :token
+
+-- name: split_delivery
+UPDATE wa_delivery_work
+   SET split_at = :now, events = :events, duplicates = :duplicates, leased_until = NULL
+ WHERE delivery_id = :id
+
+-- name: due_events
+SELECT id FROM wa_events
+ WHERE state IN ('pending', 'failed')
+   AND (next_attempt_at IS NULL OR next_attempt_at <= :now)
+   AND (leased_until IS NULL OR leased_until <= :now)
+   AND (:run_id IS NULL OR run_id = :run_id)
+ ORDER BY id LIMIT :limit
+
+-- name: lease_event
+UPDATE wa_events SET lease_token = :token, leased_until = :until WHERE id = :id
+
+-- name: leased_events
+SELECT id, event_key, payload_original, position, attempts, delivery_id, run_id
+  FROM wa_events WHERE lease_token = :token AND leased_until IS NOT NULL ORDER BY id
+
+-- name: held_event
+SELECT attempts FROM wa_events WHERE id = :id AND lease_token = :token AND leased_until IS NOT NULL
+
+-- name: event_by_key
+SELECT id, digest, state, attempts, leased_until FROM wa_events WHERE event_key = :key
+
+-- name: insert_event
+INSERT INTO wa_events (tipo_evento, payload_original, fecha_recepcion, error, event_key, digest, delivery_id,
+  position, event_at, account_id, phone_number_id, message_id, call_id, state, attempts, next_attempt_at,
+  error_class, handled_by, handler_version, run_id)
+VALUES (:type, :payload, :received_at, NULL, :key, :digest, :delivery_id,
+  :position, :at, :account_id, :phone_number_id, :message_id, :call_id, 'pending', 0, NULL,
+  NULL, NULL, NULL, :run_id)
+
+-- name: settle_event
+UPDATE wa_events
+   SET state = :state, attempts = :attempts, error = :error, error_class = :error_class,
+       next_attempt_at = :next_attempt_at, handled_by = :handled_by, handler_version = :handler_version,
+       lead_id = coalesce(:lead_id, lead_id), run_id = coalesce(:run_id, run_id), leased_until = NULL
+ WHERE id = :id
+
+-- name: insert_attempt
+INSERT INTO wa_attempts (event_id, attempt, at, state, error, error_class, handler_version, run_id)
+VALUES (:id, :attempts, :now, :state, :error, :error_class, :handler_version, :run_id)
+
+-- name: identity
+SELECT i.lead_id, i.paired_at,
+       EXISTS (SELECT 1 FROM wa_lead_identities o WHERE o.lead_id = i.lead_id AND o.kind = 'bsuid') AS has_bsuid
+  FROM wa_lead_identities i
+ WHERE i.scope = :scope AND i.kind = :kind AND i.value = :value
+
+-- name: join_identity
+-- An identity moves to another lead only with newer evidence: a phone number that changed hands.
+INSERT INTO wa_lead_identities (scope, kind, value, lead_id, paired_at)
+VALUES (:scope, :kind, :value, :lead_id, :paired_at)
+ON CONFLICT (scope, kind, value) DO UPDATE
+   SET lead_id = CASE WHEN coalesce(excluded.paired_at, '') >= coalesce(paired_at, '')
+                      THEN excluded.lead_id ELSE lead_id END,
+       paired_at = coalesce(max(paired_at, excluded.paired_at), paired_at, excluded.paired_at)
+ WHERE lead_id <> excluded.lead_id OR paired_at IS NOT excluded.paired_at
+
+-- name: insert_lead
+INSERT INTO wa_leads (scope, first_event_at, last_event_at) VALUES (:scope, :at, :at)
+
+-- name: join_lead
+-- Newest values, by (time, value); widest span of times. Also joins one lead's row into another's.
+UPDATE wa_leads
+   SET wa_id = CASE WHEN :wa_id IS NOT NULL AND (wa_id_at IS NULL OR (:wa_id_at, :wa_id) > (wa_id_at, wa_id)) THEN :wa_id ELSE wa_id END,
+       wa_id_at = CASE WHEN :wa_id IS NOT NULL AND (wa_id_at IS NULL OR (:wa_id_at, :wa_id) > (wa_id_at, wa_id)) THEN :wa_id_at ELSE wa_id_at END,
+       bsuid = CASE WHEN :bsuid IS NOT NULL AND (bsuid_at IS NULL OR (:bsuid_at, :bsuid) > (bsuid_at, bsuid)) THEN :bsuid ELSE bsuid END,
+       bsuid_at = CASE WHEN :bsuid IS NOT NULL AND (bsuid_at IS NULL OR (:bsuid_at, :bsuid) > (bsuid_at, bsuid)) THEN :bsuid_at ELSE bsuid_at END,
+       name = CASE WHEN :name IS NOT NULL AND (name_at IS NULL OR (:name_at, :name) > (name_at, name)) THEN :name ELSE name END,
+       name_at = CASE WHEN :name IS NOT NULL AND (name_at IS NULL OR (:name_at, :name) > (name_at, name)) THEN :name_at ELSE name_at END,
+       username = CASE WHEN :username IS NOT NULL AND (username_at IS NULL OR (:username_at, :username) > (username_at, username)) THEN :username ELSE username END,
+       username_at = CASE WHEN :username IS NOT NULL AND (username_at IS NULL OR (:username_at, :username) > (username_at, username)) THEN :username_at ELSE username_at END,
+       first_event_at = min(first_event_at, :first_event_at),
+       last_event_at = max(last_event_at, :last_event_at),
+       last_inbound_at = coalesce(max(last_inbound_at, :last_inbound_at), last_inbound_at, :last_inbound_at)
+ WHERE id = :lead_id
+
+-- name: lead_row
+SELECT * FROM wa_leads WHERE id = :lead_id
+
+-- name: move_identities
+UPDATE wa_lead_identities SET lead_id = :lead_id WHERE lead_id = :other_id
+
+-- name: move_events
+UPDATE wa_events SET lead_id = :lead_id WHERE lead_id = :other_id
+
+-- name: move_messages
+UPDATE wa_messages SET lead_id = :lead_id WHERE lead_id = :other_id
+
+-- name: move_statuses
+UPDATE wa_message_statuses SET lead_id = :lead_id WHERE lead_id = :other_id
+
+-- name: move_calls
+UPDATE wa_calls SET lead_id = :lead_id WHERE lead_id = :other_id
+
+-- name: move_actions
+UPDATE wa_actions SET lead_id = :lead_id WHERE lead_id = :other_id
+
+-- name: delete_lead
+DELETE FROM wa_leads WHERE id = :other_id
+
+-- name: insert_message
+INSERT INTO wa_messages (phone_number_id, wamid, account_id, lead_id, lead_evidence, direction, at, type, text,
+  content, reply_to, reply_id, context, referral, group_id, error_code, error_text, content_at, content_digest)
+VALUES (:phone_number_id, :wamid, :account_id, :lead_id, :lead_evidence, :direction, :at, :type, :text,
+  :content, :reply_to, :reply_id, :context, :referral, :group_id, :error_code, :error_text, :at, :digest)
+ON CONFLICT (phone_number_id, wamid) DO NOTHING
+
+-- name: join_message
+UPDATE wa_messages
+   SET account_id = coalesce(account_id, :account_id),
+       lead_id = CASE WHEN :lead_evidence > coalesce(lead_evidence, '') THEN :lead_id ELSE lead_id END,
+       lead_evidence = coalesce(max(lead_evidence, :lead_evidence), lead_evidence, :lead_evidence),
+       direction = min(direction, :direction),  -- inbound wins
+       at = min(at, :at)
+ WHERE phone_number_id = :phone_number_id AND wamid = :wamid
+
+-- name: join_content
+-- Also on the same event again, so that a newer version's mapping replaces an older one's.
+UPDATE wa_messages
+   SET type = :type, text = :text, content = :content, reply_to = :reply_to, reply_id = :reply_id, context = :context,
+       referral = :referral, group_id = :group_id, error_code = :error_code, error_text = :error_text,
+       content_at = :at, content_digest = :digest
+ WHERE phone_number_id = :phone_number_id AND wamid = :wamid
+   AND (content_at IS NULL OR (:at, :digest) >= (content_at, content_digest))
+
+-- name: put_status
+REPLACE INTO wa_message_statuses (event_id, phone_number_id, wamid, account_id, lead_id, status, at, tag,
+  conversation_id, pricing_model, pricing_type, pricing_category, billable, error_code, error_text)
+VALUES (:event_id, :phone_number_id, :wamid, :account_id, :lead_id, :status, :at, :tag,
+  :conversation_id, :pricing_model, :pricing_type, :pricing_category, :billable, :error_code, :error_text)
+
+-- name: join_status
+INSERT INTO wa_messages (phone_number_id, wamid, account_id, lead_id, lead_evidence, direction, at, tag,
+  sent_at, delivered_at, read_at, played_at, failed_at, failed_code, failed_text)
+VALUES (:phone_number_id, :wamid, :account_id, :lead_id, :lead_evidence, 'outbound', :at, :tag,
+  iif(:status = 'sent', :at, NULL), iif(:status = 'delivered', :at, NULL), iif(:status = 'read', :at, NULL),
+  iif(:status = 'played', :at, NULL), iif(:status = 'failed', :at, NULL),
+  iif(:status = 'failed', :error_code, NULL), iif(:status = 'failed', :error_text, NULL))
+ON CONFLICT (phone_number_id, wamid) DO UPDATE
+   SET account_id = coalesce(account_id, excluded.account_id),
+       lead_id = CASE WHEN excluded.lead_evidence > coalesce(lead_evidence, '')
+                      THEN excluded.lead_id ELSE lead_id END,
+       lead_evidence = coalesce(max(lead_evidence, excluded.lead_evidence), lead_evidence, excluded.lead_evidence),
+       at = min(at, excluded.at),
+       tag = coalesce(max(tag, excluded.tag), tag, excluded.tag),
+       sent_at = coalesce(min(sent_at, excluded.sent_at), sent_at, excluded.sent_at),
+       delivered_at = coalesce(min(delivered_at, excluded.delivered_at), delivered_at, excluded.delivered_at),
+       read_at = coalesce(min(read_at, excluded.read_at), read_at, excluded.read_at),
+       played_at = coalesce(min(played_at, excluded.played_at), played_at, excluded.played_at),
+       failed_at = coalesce(min(failed_at, excluded.failed_at), failed_at, excluded.failed_at),
+       failed_code = CASE WHEN excluded.failed_at IS NOT NULL AND (failed_at IS NULL OR
+           (excluded.failed_at, coalesce(excluded.failed_code, 0), coalesce(excluded.failed_text, ''))
+           < (failed_at, coalesce(failed_code, 0), coalesce(failed_text, '')))
+          THEN excluded.failed_code ELSE failed_code END,
+       failed_text = CASE WHEN excluded.failed_at IS NOT NULL AND (failed_at IS NULL OR
+           (excluded.failed_at, coalesce(excluded.failed_code, 0), coalesce(excluded.failed_text, ''))
+           < (failed_at, coalesce(failed_code, 0), coalesce(failed_text, '')))
+          THEN excluded.failed_text ELSE failed_text END
+
+-- name: join_call
+INSERT INTO wa_calls (phone_number_id, call_id, account_id, lead_id, lead_evidence, direction, at, ringing_at,
+  connect_at, accepted_at, rejected_at, terminate_at, result, started_at, ended_at, duration, tag, error_code,
+  error_text)
+VALUES (:phone_number_id, :call_id, :account_id, :lead_id, :lead_evidence, :direction, :at,
+  iif(:step = 'ringing', :at, NULL), iif(:step = 'connect', :at, NULL), iif(:step = 'accepted', :at, NULL),
+  iif(:step = 'rejected', :at, NULL), iif(:step = 'terminate', :at, NULL), :result, :started_at, :ended_at,
+  :duration, :tag, :error_code, :error_text)
+ON CONFLICT (phone_number_id, call_id) DO UPDATE
+   SET account_id = coalesce(account_id, excluded.account_id),
+       lead_id = CASE WHEN excluded.lead_evidence > coalesce(lead_evidence, '')
+                      THEN excluded.lead_id ELSE lead_id END,
+       lead_evidence = coalesce(max(lead_evidence, excluded.lead_evidence), lead_evidence, excluded.lead_evidence),
+       direction = coalesce(max(direction, excluded.direction), direction, excluded.direction),
+       at = min(at, excluded.at),
+       ringing_at = coalesce(min(ringing_at, excluded.ringing_at), ringing_at, excluded.ringing_at),
+       connect_at = coalesce(min(connect_at, excluded.connect_at), connect_at, excluded.connect_at),
+       accepted_at = coalesce(min(accepted_at, excluded.accepted_at), accepted_at, excluded.accepted_at),
+       rejected_at = coalesce(min(rejected_at, excluded.rejected_at), rejected_at, excluded.rejected_at),
+       terminate_at = coalesce(min(terminate_at, excluded.terminate_at), terminate_at, excluded.terminate_at),
+       result = coalesce(max(result, excluded.result), result, excluded.result),
+       started_at = coalesce(min(started_at, excluded.started_at), started_at, excluded.started_at),
+       ended_at = coalesce(max(ended_at, excluded.ended_at), ended_at, excluded.ended_at),
+       duration = coalesce(max(duration, excluded.duration), duration, excluded.duration),
+       tag = coalesce(max(tag, excluded.tag), tag, excluded.tag),
+       error_code = CASE WHEN excluded.error_code IS NOT NULL AND (error_code IS NULL OR
+           (excluded.error_code, coalesce(excluded.error_text, '')) > (error_code, coalesce(error_text, '')))
+          THEN excluded.error_code ELSE error_code END,
+       error_text = CASE WHEN excluded.error_code IS NOT NULL AND (error_code IS NULL OR
+           (excluded.error_code, coalesce(excluded.error_text, '')) > (error_code, coalesce(error_text, '')))
+          THEN excluded.error_text ELSE error_text END
+
+-- name: put_account_event
+REPLACE INTO wa_account_events (event_id, account_id, phone_number_id, notice, at, detail)
+VALUES (:event_id, :account_id, :phone_number_id, :notice, :at, :detail)
+
+-- name: queue_action
+INSERT INTO wa_actions (idempotency_key, event_id, lead_id, action, target, payload)
+VALUES (:idempotency_key, :event_id, :lead_id, :action, :target, :payload)
+ON CONFLICT (idempotency_key) DO NOTHING
+
+-- name: requeue_events
+UPDATE wa_events
+   SET state = 'pending', attempts = 0, next_attempt_at = NULL, run_id = :run_id
+ WHERE id IN (SELECT e.id FROM wa_events e WHERE SCOPE)
+   AND (leased_until IS NULL OR leased_until <= :now)
+
+-- name: insert_run
+INSERT INTO wa_runs (id, command, scope, started_by, started_at, version)
+VALUES (:id, :command, :scope, :started_by, :started_at, :version)
+ON CONFLICT (id) DO NOTHING
+
+-- name: finish_run
+UPDATE wa_runs SET finished_at = :finished_at, counts = :counts WHERE id = :id
+
+-- name: run_deliveries
+SELECT count(*) AS deliveries, count(*) - count(w.split_at) AS open,
+       coalesce(sum(w.events), 0) AS events, coalesce(sum(w.duplicates), 0) AS duplicates
+  FROM wa_deliveries d LEFT JOIN wa_delivery_work w ON w.delivery_id = d.id
+ WHERE d.run_id = :run_id
+
+-- name: run_events
+SELECT state, count(*) AS events FROM wa_events WHERE run_id = :run_id GROUP BY state
+
+-- name: count_deliveries
+SELECT (SELECT count(*) FROM wa_deliveries) AS total,
+       (SELECT count(*) FROM wa_delivery_work WHERE split_at IS NOT NULL) AS split
+
+-- name: count_states
+SELECT state, count(*) AS events FROM wa_events GROUP BY state
+
+-- name: count_types
+SELECT tipo_evento, count(*) AS events FROM wa_events GROUP BY tipo_evento ORDER BY tipo_evento
+
+-- name: count_rows
+SELECT (SELECT count(*) FROM wa_leads) AS leads, (SELECT count(*) FROM wa_messages) AS messages,
+       (SELECT count(*) FROM wa_message_statuses) AS message_statuses, (SELECT count(*) FROM wa_calls) AS calls,
+       (SELECT count(*) FROM wa_account_events) AS account_events
+
+-- name: oldest_open
+SELECT min(received_at) AS received_at
+  FROM (SELECT * FROM (SELECT d.received_at FROM wa_delivery_work w JOIN wa_deliveries d ON d.id = w.delivery_id
+                        WHERE w.split_at IS NULL ORDER BY w.delivery_id LIMIT 1)
+        UNION ALL
+        SELECT * FROM (SELECT received_at FROM wa_deliveries
+                        WHERE id > (SELECT coalesce(max(delivery_id), 0) FROM wa_delivery_work) ORDER BY id LIMIT 1))
+
+-- name: get_delivery
+SELECT d.id, d.received_at, d.source, d.source_ip, d.signature_key, d.run_id, d.headers, d.body,
+       w.split_at, w.events, w.duplicates
+  FROM wa_deliveries d LEFT JOIN wa_delivery_work w ON w.delivery_id = d.id WHERE d.id = :id
+
+-- name: get_attempts
+SELECT attempt, at, state, error, error_class, handler_version, run_id
+  FROM wa_attempts WHERE event_id = :id ORDER BY id
+
+-- name: get_messages
+SELECT * FROM wa_messages WHERE wamid = :id ORDER BY phone_number_id
+
+-- name: get_statuses
+SELECT status, at, event_id, tag, pricing_category, pricing_type, error_code, error_text
+  FROM wa_message_statuses WHERE wamid = :id ORDER BY at, event_id
+
+-- name: get_calls
+SELECT * FROM wa_calls WHERE call_id = :id ORDER BY phone_number_id
+
+-- name: get_lead
+SELECT * FROM wa_leads WHERE id = :id
+
+-- name: get_lead_by_identity
+SELECT DISTINCT lead_id FROM wa_lead_identities WHERE value = :id
+
+-- name: get_identities
+SELECT kind, value, paired_at FROM wa_lead_identities WHERE lead_id = :id ORDER BY kind, value
+
+-- name: get_timeline
+SELECT at, kind, direction, what, detail, ref FROM wa_lead_timeline WHERE lead_id = :id ORDER BY at, ref, kind, what

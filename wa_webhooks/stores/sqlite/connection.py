@@ -1,0 +1,164 @@
+"""One connection to one SQLite file: pragmas, migrations, transactions, and sqlite3's errors as ours."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ...errors import SchemaMismatchError, StoreError, StoreRejectedError, StoreUnavailableError
+from ..sqlfiles import migrations, statements
+
+BACKEND = "sqlite"
+
+_PRIMARY = 0xFF
+"""The low byte of an extended result code is its family."""
+
+
+class Connection:
+    """What the verbs of the store stand on."""
+
+    def __init__(self, path: str, *, busy_timeout: float = 5.0, front: bool = False, create: bool = True) -> None:
+        """Open `path` (`:memory:` for a store that is forgotten), migrating it as needed."""
+        if not create and path != ":memory:" and not Path(path).exists():
+            raise StoreRejectedError(
+                f"there is no store at {path}", hint="Name it with --store, or record something first."
+            )
+        self.path = path
+        self._sql = statements(BACKEND)
+        with translated(path):
+            # Statements are few and named; each is compiled once.
+            self._db = sqlite3.connect(
+                path,
+                timeout=busy_timeout,
+                isolation_level=None,
+                cached_statements=256,
+                check_same_thread=False,
+            )
+            self._db.row_factory = sqlite3.Row
+            try:
+                self._configure(front=front)
+                self.migrate()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _configure(self, *, front: bool) -> None:
+        db = self._db
+        db.execute("PRAGMA page_size = 8192")  # takes effect in a new file only; 10 % more appends
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA foreign_keys = ON")
+        if front:
+            # A checkpoint in the front's commit would make its requests wait; the workers' commits make them.
+            db.execute("PRAGMA wal_autocheckpoint = 0")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    def migrate(self) -> list[str]:
+        """See `Store.migrate`. Each migration and the record of it are one transaction."""
+        known = migrations(BACKEND)
+        names = [migration.name for migration in known]
+        with translated(self.path):
+            if self._applied() == names:
+                return []
+            with self._transaction():
+                self._db.execute(
+                    "CREATE TABLE IF NOT EXISTS wa_migrations (name TEXT PRIMARY KEY, applied_at TEXT NOT NULL)"
+                )
+                applied = self._applied()
+                if foreign := [name for name in applied if name not in names]:
+                    raise SchemaMismatchError(
+                        f"the store {self.path} has a newer schema ({foreign[-1]}) than this version of wa-hooks",
+                        hint="Upgrade wa-hooks, or point WA_HOOKS_STORE at another store.",
+                    )
+                pending = [migration for migration in known if migration.name not in applied]
+                for migration in pending:
+                    for statement in _split_script(migration.sql):
+                        self._db.execute(statement)
+                    self._db.execute(
+                        "INSERT INTO wa_migrations VALUES (?, strftime('%Y-%m-%dT%H:%M:%fZ'))",
+                        [migration.name],
+                    )
+                return [migration.name for migration in pending]
+
+    def _applied(self) -> list[str]:
+        exists = self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'wa_migrations'").fetchone()
+        if not exists:
+            return []
+        return [row["name"] for row in self._db.execute("SELECT name FROM wa_migrations ORDER BY name")]
+
+    def check_writable(self) -> None:
+        """See `Store.check_writable`. Takes the write lock, writes a page and lets both go."""
+        with translated(self.path), self._transaction():
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            self._db.execute(f"PRAGMA user_version = {version}")
+
+    def _execute(self, name: str, parameters: Mapping[str, Any]) -> sqlite3.Cursor:
+        return self._db.execute(self._sql[name], parameters)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Hold the write lock from the start: what is read inside cannot change before it is written."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
+        """Give out `execute` over one snapshot, errors translated."""
+        with translated(self.path):
+            self._db.execute("BEGIN")
+            try:
+                yield self._db.execute
+            finally:
+                self._db.execute("ROLLBACK")
+
+
+def _split_script(sql: str) -> Iterator[str]:
+    """Yield the statements of a script; `executescript` would commit the transaction first."""
+    statement = ""
+    for line in sql.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Raise our errors in place of sqlite3's."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise translate(exc, path) from exc
+
+
+def translate(exc: sqlite3.Error, path: str) -> StoreError:
+    """Return our error for one of sqlite3's, by its result code."""
+    code = getattr(exc, "sqlite_errorcode", None)
+    family = code & _PRIMARY if code is not None else None
+    kind, told, hint = _FAMILIES.get(family, (StoreRejectedError, f"refused: {exc}", None))
+    return kind(f"the store {path} {told}", hint=hint)
+
+
+_FAMILIES: dict[int | None, tuple[type[StoreError], str, str | None]] = {
+    sqlite3.SQLITE_BUSY: (StoreUnavailableError, "is locked by another process", None),
+    sqlite3.SQLITE_LOCKED: (StoreUnavailableError, "is locked by another process", None),
+    sqlite3.SQLITE_FULL: (StoreUnavailableError, "is on a full disk", "Free space; what is recorded is safe."),
+    sqlite3.SQLITE_IOERR: (StoreUnavailableError, "cannot be read or written", "Check its disk."),
+    sqlite3.SQLITE_CANTOPEN: (StoreRejectedError, "cannot be opened", "Check that its folder exists."),
+    sqlite3.SQLITE_READONLY: (StoreRejectedError, "cannot be written", "Check its owner and permissions."),
+    sqlite3.SQLITE_PERM: (StoreRejectedError, "cannot be written", "Check its owner and permissions."),
+    sqlite3.SQLITE_NOTADB: (StoreRejectedError, "is not an SQLite file", "Name another with --store."),
+    sqlite3.SQLITE_CORRUPT: (StoreRejectedError, "is damaged", "Restore it from a backup."),
+}
