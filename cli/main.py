@@ -8,7 +8,6 @@ import traceback
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from wa_webhooks.errors import WaHooksError
@@ -64,10 +63,10 @@ def main(arguments: list[str] | None = None) -> int:
         code = app(arguments, prog_name="wa-hooks", standalone_mode=False)
     except WaHooksError as exc:
         return _fail(str(exc), exc.hint, exc.exit_code)
-    except click.ClickException as exc:
-        exc.show()
+    except typer.TyperException as exc:  # wrong usage, said with the command's own usage line
+        (exc.show if hasattr(exc, "show") else lambda: typer.echo(exc, err=True))()
         return exc.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return 130
     except BrokenPipeError:
         # The reader of our output has had enough (`| head`); Python would complain again while flushing at exit.

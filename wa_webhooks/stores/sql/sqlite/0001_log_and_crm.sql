@@ -303,3 +303,14 @@ BEGIN SELECT RAISE(ABORT, 'wa_attempts is a log: rows are never replaced'); END;
 
 CREATE TRIGGER wa_runs_no_delete BEFORE DELETE ON wa_runs
 BEGIN SELECT RAISE(ABORT, 'wa_runs is a ledger: rows are never deleted'); END;
+CREATE TRIGGER wa_runs_no_alteration BEFORE UPDATE ON wa_runs
+WHEN NEW.rowid IS NOT OLD.rowid
+  OR NEW.id IS NOT OLD.id
+  OR NEW.command IS NOT OLD.command
+  OR NEW.scope IS NOT OLD.scope
+  OR NEW.started_by IS NOT OLD.started_by
+  OR NEW.started_at IS NOT OLD.started_at
+BEGIN SELECT RAISE(ABORT, 'wa_runs is a ledger: what was recorded never changes'); END;
+CREATE TRIGGER wa_runs_no_replace BEFORE INSERT ON wa_runs
+WHEN EXISTS (SELECT 1 FROM wa_runs WHERE id = NEW.id OR rowid = NEW.rowid)
+BEGIN SELECT RAISE(ABORT, 'wa_runs is a ledger: rows are never replaced'); END;

@@ -246,8 +246,8 @@ UPDATE wa_events
 
 -- name: insert_run
 INSERT INTO wa_runs (id, command, scope, started_by, started_at, version)
-VALUES (:id, :command, :scope, :started_by, :started_at, :version)
-ON CONFLICT (id) DO NOTHING
+SELECT :id, :command, :scope, :started_by, :started_at, :version
+ WHERE NOT EXISTS (SELECT 1 FROM wa_runs WHERE id = :id)
 
 -- name: finish_run
 UPDATE wa_runs SET finished_at = :finished_at, counts = :counts WHERE id = :id

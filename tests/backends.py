@@ -1,0 +1,81 @@
+"""The stores that the contract runs over. A new backend is a class with these methods and a line in BACKENDS."""
+
+from contextlib import closing
+
+from wa_webhooks.stores import open_store
+
+CRM_TABLES = (
+    "wa_leads",
+    "wa_lead_identities",
+    "wa_messages",
+    "wa_message_statuses",
+    "wa_calls",
+    "wa_account_events",
+    "wa_actions",
+)
+
+
+class SqliteFile:
+    """A file on disk; every `open` is another connection to it."""
+
+    shared = True
+
+    def __init__(self, tmp_path):
+        self.path = tmp_path / "store.db"
+        self.url = f"sqlite:{self.path}"
+
+    def open(self, **options):
+        return open_store(self.url, **options)
+
+    def sibling(self):
+        """Another store of the same kind, empty."""
+        folder = self.path.parent / "sibling"
+        folder.mkdir()
+        return type(self)(folder)
+
+    def rows(self, store, sql, *parameters):
+        with closing(store._db.execute(sql, parameters)) as found:
+            return [dict(row) for row in found]
+
+    def run(self, store, sql):
+        store._db.execute(sql)
+
+
+class SqliteMemory(SqliteFile):
+    """Forgotten when closed, and seen by one connection alone."""
+
+    shared = False
+
+    def __init__(self, tmp_path):
+        self.url = "sqlite::memory:"
+
+    def sibling(self):
+        return self
+
+
+BACKENDS = {"sqlite-file": SqliteFile, "sqlite-memory": SqliteMemory}
+
+
+def crm(backend, store):
+    """Every row of the CRM tables, free of internal ids: leads by their identities, events by what they say."""
+    identities = {}
+    for row in backend.rows(store, "SELECT * FROM wa_lead_identities"):
+        identities.setdefault(row["lead_id"], []).append(f"{row['scope']} {row['kind']} {row['value']}")
+    leads = {ident: " + ".join(sorted(names)) for ident, names in identities.items()}
+    digests = {row["id"]: row["digest"] for row in backend.rows(store, "SELECT id, digest FROM wa_events")}
+    dump = {}
+    for table in CRM_TABLES:
+        rows = []
+        for row in backend.rows(store, f"SELECT * FROM {table}"):
+            named = dict(row)
+            if table == "wa_leads":
+                named["id"] = leads[named["id"]]
+            else:
+                named.pop("id", None)
+            if "lead_id" in named:
+                named["lead_id"] = leads.get(named["lead_id"])
+            if "event_id" in named:
+                named["event_id"] = digests[named["event_id"]]
+            rows.append(named)
+        dump[table] = sorted(rows, key=repr)
+    return dump

@@ -1,0 +1,50 @@
+"""What every test stands on: no settings from outside, no network but loopback, one set of stores."""
+
+import ipaddress
+import os
+import socket
+
+import pytest
+from backends import BACKENDS
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(autouse=True)
+def only_our_settings(monkeypatch, tmp_path):
+    """A developer's own environment and .env must not decide a test."""
+    for name in list(os.environ):
+        if name.startswith(("WA_HOOKS_", "WHATSAPP_", "SUPABASE_")) and name != "WA_HOOKS_GOLDEN":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch):
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        host = address[0] if isinstance(address, tuple) else None
+        if host is not None and host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+            raise AssertionError(f"a test connects to {host}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(params=BACKENDS, ids=list(BACKENDS))
+def backend(request, tmp_path):
+    """Each store in turn; see `backends.Backend`."""
+    return BACKENDS[request.param](tmp_path)
+
+
+@pytest.fixture
+def store(backend):
+    opened = backend.open()
+    yield opened
+    opened.close()

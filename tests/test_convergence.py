@@ -1,0 +1,198 @@
+"""State is a function of the set of events: order, repetition, batching and crashes leave no trace in the CRM."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+from backends import SqliteMemory, crm
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wa_webhooks.pipeline import Pipeline
+from wa_webhooks.splitting import split
+from wa_webhooks.stores.base import Delivery, Query
+
+FIXTURES = sorted(
+    file
+    for file in (Path(__file__).parent.parent / "fixtures").rglob("*.json")
+    if not file.name.endswith(".expected.json") and file.parent.name != "broken"
+)
+START = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+class Clock:
+    def __init__(self):
+        self.now = START
+
+    def __call__(self):
+        return self.now
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+class Dying:
+    """A store whose process dies before or after its n-th call of a verb."""
+
+    def __init__(self, store, verb, number, *, after):
+        self._store, self._verb, self._left, self._after = store, verb, number, after
+
+    def __getattr__(self, name):
+        verb = getattr(self._store, name)
+        if name != self._verb:
+            return verb
+
+        def call(*args, **more):
+            self._left -= 1
+            if self._left == 0 and not self._after:
+                raise Crash
+            result = verb(*args, **more)
+            if self._left == 0:
+                raise Crash
+            return result
+
+        return call
+
+
+def state_after(tmp_path, bodies, *, size=3):
+    backend = SqliteMemory(tmp_path)
+    store = backend.open()
+    pipeline = Pipeline(store=store, clock=Clock())
+    for body in bodies:
+        store.append([Delivery(body=body, received_at=START)])
+        if size == 1:
+            pipeline.drain()
+    pipeline.drain()
+    found = crm(backend, store)
+    store.close()
+    return found
+
+
+def parts_of(body):
+    """A delivery as many deliveries of one item each."""
+    return [json.dumps(event.payload).encode() for event in split(body)]
+
+
+@given(data=st.data())
+def test_order_repetition_and_batching_of_the_fixtures_leave_no_trace(tmp_path, data):
+    chosen = data.draw(st.lists(st.sampled_from(FIXTURES), min_size=1, max_size=12, unique=True))
+    bodies = [file.read_bytes() for file in chosen]
+    in_parts = [part for body in bodies for part in (parts_of(body) if data.draw(st.booleans()) else [body])]
+    repeated = in_parts + data.draw(st.lists(st.sampled_from(in_parts), max_size=6))
+    shuffled = data.draw(st.permutations(repeated))
+    assert state_after(tmp_path, shuffled, size=1) == state_after(tmp_path, sorted(bodies))
+
+
+def status(kind, at, **more):
+    item = {"id": "wamid.S", "status": kind, "timestamp": str(at), "recipient_id": "5511900000012", **more}
+    value = {"metadata": {"phone_number_id": "P1"}, "statuses": [item]}
+    return json.dumps({"entry": [{"id": "W1", "changes": [{"field": "messages", "value": value}]}]}).encode()
+
+
+STORY = [
+    status("sent", 1795000001, biz_opaque_callback_data="camp:42"),
+    status("failed", 1795000002, errors=[{"code": 131026, "title": "undeliverable"}]),
+    status("delivered", 1795000003),
+    status("delivered", 1795000004),
+    status("read", 1795000005),
+]
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        (STORY[:1], "sent"),
+        (STORY[:2], "failed"),
+        (STORY[:3], "delivered"),
+        (STORY, "read"),
+        (STORY[1:2], "failed"),
+        ([STORY[4], STORY[0]], "read"),
+    ],
+)
+def test_a_status_is_a_rank_in_any_order(tmp_path, told, shown):
+    states = [state_after(tmp_path, order) for order in permutations(told)]
+    assert all(state == states[0] for state in states)
+    (message,) = states[0]["wa_messages"]
+    assert message["status"] == shown
+    assert message["direction"] == "outbound"
+    assert len(states[0]["wa_message_statuses"]) == len(told)
+
+
+def test_the_earliest_time_of_each_status_counts(tmp_path):
+    (message,) = state_after(tmp_path, STORY)["wa_messages"]
+    assert message["delivered_at"] == "2026-11-18T11:06:43.000000Z"
+    assert (message["failed_code"], message["tag"]) == (131026, "camp:42")
+
+
+def seen(wa_id=None, bsuid=None, at=1795000000, name=None):
+    item = {"id": f"wamid.{wa_id}{bsuid}{at}", "timestamp": str(at), "type": "text", "text": {"body": "hi"}}
+    contact = {"profile": {"name": name}} if name else {}
+    if wa_id:
+        item["from"] = contact["wa_id"] = wa_id
+    if bsuid:
+        item["from_user_id"] = contact["user_id"] = bsuid
+    value = {"metadata": {"phone_number_id": "P1"}, "contacts": [contact], "messages": [item]}
+    return json.dumps({"entry": [{"id": "W1", "changes": [{"field": "messages", "value": value}]}]}).encode()
+
+
+def test_a_phone_and_an_id_become_one_lead_once_seen_together(tmp_path):
+    told = [seen(wa_id="5511900000012", at=1), seen(bsuid="BR.1", at=2), seen("5511900000012", "BR.1", at=3)]
+    for order in permutations(told):
+        state = state_after(tmp_path, order, size=1)
+        assert len(state["wa_leads"]) == 1
+        assert {row["lead_id"] for row in state["wa_messages"]} == {state["wa_leads"][0]["id"]}
+
+
+def test_a_number_that_changed_hands_does_not_merge_two_people(tmp_path):
+    told = [seen("5511900000012", "BR.1", at=1), seen("5511900000012", "BR.2", at=2)]
+    for order in permutations(told):
+        state = state_after(tmp_path, order, size=1)
+        assert len(state["wa_leads"]) == 2
+        (phone,) = [row for row in state["wa_lead_identities"] if row["kind"] == "wa_id"]
+        assert "BR.2" in phone["lead_id"]
+
+
+def test_the_newest_name_stays(tmp_path):
+    told = [seen(bsuid="BR.1", at=at, name=name) for at, name in ((1, "Ana"), (3, "Ana Souza"), (2, "A."))]
+    for order in permutations(told):
+        (lead,) = state_after(tmp_path, order)["wa_leads"]
+        assert lead["name"] == "Ana Souza"
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("verb", ["append", "claim_deliveries", "claim_events", "finish"])
+def test_a_crash_at_any_verb_leaves_no_trace(backend, verb, number, after):
+    """The process dies around a call of the store; another one carries on, and the sender sends again."""
+    bodies = [file.read_bytes() for file in FIXTURES if file.parent.name in ("statuses", "people", "batches")]
+    store, clock = backend.open(), Clock()
+    dying = Dying(store, verb, number, after=after)
+    pipeline = Pipeline(store=dying, clock=clock)
+    acknowledged = 0
+    try:
+        for body in bodies:
+            dying.append([Delivery(body=body, received_at=START)])
+            acknowledged += 1
+            pipeline.process(limit=1)
+    except Crash:
+        pass
+    else:
+        pytest.fail(f"{verb} was not called {number} times")
+    clock.now += timedelta(minutes=5)  # the dead one's leases end
+    survivor = Pipeline(store=store, clock=clock)
+    for body in bodies[acknowledged:]:
+        store.append([Delivery(body=body, received_at=START)])
+    survivor.drain()
+    unbroken = backend.sibling().open()
+    for body in bodies:
+        unbroken.append([Delivery(body=body, received_at=START)])
+    Pipeline(store=unbroken, clock=Clock()).drain()
+    assert crm(backend, store) == crm(backend, unbroken)
+    assert {e["event_key"] for e in store.find(Query(), limit=9999)} == {
+        e["event_key"] for e in unbroken.find(Query(), limit=9999)
+    }
+    store.close()
+    unbroken.close()

@@ -1,0 +1,269 @@
+"""The order of the steps, over every store: what goes in comes out once, whatever fails in between."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from backends import crm
+
+from wa_webhooks import pipeline as pipelines
+from wa_webhooks.changes import ActionQueued
+from wa_webhooks.errors import GiveUpError, RetryLaterError, SignatureMismatchError, StoreUnavailableError
+from wa_webhooks.handlers import Registry, builtin
+from wa_webhooks.origin import Origin
+from wa_webhooks.pipeline import Pipeline, receive, replay, reprocess, start_run
+from wa_webhooks.retry import RetryPolicy
+from wa_webhooks.signature import sign
+from wa_webhooks.stores.base import DEAD, FAILED, PROCESSED, REFUSED, Delivery, Query
+
+START = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self):
+        self.now = START
+
+    def __call__(self):
+        return self.now
+
+    def later(self, **by):
+        self.now += timedelta(**by)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def pipeline(store, clock):
+    return Pipeline(store=store, clock=clock, sleep=lambda _: None)
+
+
+def body_of(*messages, account="W1", number="P1", kind="messages"):
+    value = {"metadata": {"phone_number_id": number}, kind: list(messages)}
+    entry = {"id": account, "changes": [{"field": "messages", "value": value}]}
+    return json.dumps({"object": "whatsapp_business_account", "entry": [entry]}).encode()
+
+
+def text(ident, words="hello"):
+    return {"id": ident, "from": "5511900000012", "timestamp": "1795000000", "type": "text", "text": {"body": words}}
+
+
+def record(pipeline, *bodies):
+    pipeline.store.append([Delivery(body=body, received_at=pipeline.clock()) for body in bodies])
+
+
+def with_handler(pipeline, handler, pattern="message.*"):
+    mine = Registry()
+    mine.on(pattern)(handler)
+    pipeline.registry = Registry(builtin(), mine)
+
+
+def log(pipeline, **query):
+    return pipeline.store.find(Query(**query), limit=1000)
+
+
+def run(pipeline, command="replay"):
+    return start_run(command, scope={}, started_by="test", now=pipeline.clock())
+
+
+def test_a_signed_request_becomes_a_delivery_with_what_matters():
+    body = body_of(text("wamid.1"))
+    headers = {"x-hub-signature-256": sign(body, "new"), "user-agent": "facebookexternalua", "cookie": "x"}
+    delivery = receive(body, headers, secrets=("old", "new"), received_at=START, source_ip="127.0.0.1")
+    assert delivery.body == body
+    assert delivery.signature_key == "secret 2"
+    assert delivery.headers == {name: headers[name] for name in ("x-hub-signature-256", "user-agent")}
+    with pytest.raises(SignatureMismatchError):
+        receive(body + b" ", headers, secrets=("old", "new"), received_at=START)
+
+
+def test_what_is_recorded_is_processed_once(pipeline):
+    record(pipeline, body_of(text("wamid.1"), text("wamid.2")), body_of(text("wamid.1")))
+    tally = pipeline.drain()
+    assert (tally.deliveries, tally.events, tally.new, tally.duplicates, tally.processed) == (2, 3, 2, 1, 2)
+    assert pipeline.drain().events == 0
+    assert pipeline.store.counts()["messages"] == 2
+
+
+def test_a_bad_item_does_not_touch_its_neighbours(pipeline):
+    record(pipeline, body_of(text("wamid.1"), "rubbish", {"no": "id"}, text("wamid.2")))
+    pipeline.drain()
+    assert [event["state"] for event in log(pipeline)] == [PROCESSED, DEAD, DEAD, PROCESSED]
+
+
+def test_a_failing_handler_is_retried_on_schedule_then_given_up(pipeline, clock):
+    def fails(event):
+        raise KeyError("mapping")
+
+    with_handler(pipeline, fails)
+    pipeline.policy = RetryPolicy(attempts=6, base=1)
+    record(pipeline, body_of(text("wamid.1")))
+    seen = []
+    for _ in range(4):
+        pipeline.drain()
+        (event,) = log(pipeline)
+        seen.append((event["state"], event["attempts"]))
+        clock.later(hours=1)
+    assert seen == [(FAILED, 1), (FAILED, 2), (DEAD, 3), (DEAD, 3)]  # a fault: half of six
+    assert "KeyError: 'mapping'" in event["error"]
+    assert "fails" in event["error"]
+    assert event["error_class"] == "KeyError"
+    assert event["procesado"] is False
+    assert pipeline.store.counts()["messages"] == 0
+
+
+def test_a_failed_event_waits_for_its_time(pipeline, clock):
+    calls = []
+
+    def fails_once(event):
+        calls.append(clock.now)
+        if len(calls) == 1:
+            raise RetryLaterError("busy", delay=60)
+        return ()
+
+    with_handler(pipeline, fails_once)
+    record(pipeline, body_of(text("wamid.1")))
+    pipeline.drain()
+    clock.later(seconds=59)
+    assert pipeline.drain().events == 0
+    clock.later(seconds=1)
+    assert pipeline.drain().processed == 1
+    assert calls == [START, START + timedelta(seconds=60)]
+    assert log(pipeline)[0]["error"] is None
+
+
+def test_an_error_that_passes_is_tried_again_within_the_attempt(pipeline):
+    calls = []
+
+    def flaky(event):
+        calls.append(1)
+        if len(calls) < 3:
+            raise ConnectionError
+        return ()
+
+    with_handler(pipeline, flaky)
+    record(pipeline, body_of(text("wamid.1")))
+    assert pipeline.drain().processed == 1
+    assert (len(calls), log(pipeline)[0]["attempts"]) == (3, 1)
+
+
+def test_a_handler_that_gives_up_is_not_asked_again(pipeline):
+    def gives_up(event):
+        raise GiveUpError("not ours")
+
+    with_handler(pipeline, gives_up)
+    record(pipeline, body_of(text("wamid.1")))
+    assert pipeline.drain().dead == 1
+    assert log(pipeline)[0]["error"] == "not ours"
+
+
+def test_reprocess_applies_what_failed_once_the_cause_is_gone(backend, pipeline):
+    def broken(event):
+        raise ValueError("broken")
+
+    with_handler(pipeline, broken)
+    record(pipeline, body_of(text("wamid.1"), text("wamid.2")), body_of(text("wamid.3")))
+    pipeline.drain()
+    pipeline.registry = builtin()
+    first = run(pipeline, "reprocess")
+    counts = reprocess(pipeline, Query(states=(FAILED, DEAD)), first)
+    assert (counts["events"], counts["processed"], counts["failed"]) == (3, 3, 0)
+    assert {event["run_id"] for event in log(pipeline)} == {first.id}
+    before = crm(backend, pipeline.store)
+    reprocess(pipeline, Query(), run(pipeline, "reprocess"))
+    replay(pipeline, [body_of(text("wamid.1")), body_of(text("wamid.3"))], run(pipeline))
+    assert crm(backend, pipeline.store) == before
+    ledger = backend.rows(pipeline.store, "SELECT * FROM wa_runs ORDER BY started_at, id")
+    assert {row["command"] for row in ledger} == {"reprocess", "replay"}
+    assert all(row["finished_at"] for row in ledger)
+
+
+def test_replay_counts_what_it_did(pipeline):
+    bodies = [body_of(text("wamid.1")), body_of(text("wamid.1"), text("wamid.2")), b"not json"]
+    counts = replay(pipeline, bodies, run(pipeline))
+    found = {name: counts[name] for name in ("deliveries", "events", "duplicates", "processed", "dead")}
+    assert found == {"deliveries": 3, "events": 4, "duplicates": 1, "processed": 2, "dead": 1}
+
+
+def test_replay_leaves_what_others_recorded_to_the_workers(pipeline):
+    record(pipeline, body_of(text("wamid.theirs")))
+    replay(pipeline, [body_of(text("wamid.ours"))], run(pipeline))
+    assert [event["message_id"] for event in log(pipeline)] == ["wamid.ours"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "states"),
+    [
+        (Origin(), [PROCESSED, PROCESSED]),
+        (Origin(accounts=frozenset({"W1"})), [PROCESSED, REFUSED]),
+        (Origin(phone_numbers=frozenset({"P2"})), [REFUSED, PROCESSED]),
+    ],
+)
+def test_events_of_foreign_accounts_are_logged_and_not_applied(pipeline, origin, states):
+    pipeline.origin = origin
+    record(pipeline, body_of(text("wamid.1")), body_of(text("wamid.2"), account="W2", number="P2"))
+    pipeline.drain()
+    assert [event["state"] for event in log(pipeline)] == states
+    assert pipeline.store.counts()["messages"] == states.count(PROCESSED)
+    for event in log(pipeline, states=(REFUSED,)):
+        assert "allow-list" in event["error"]
+
+
+def test_another_products_webhook_is_refused(pipeline):
+    record(pipeline, body_of(text("wamid.1")).replace(b"whatsapp_business_account", b"page"))
+    pipeline.drain()
+    (event,) = log(pipeline)
+    assert (event["state"], event["tipo_evento"]) == (REFUSED, "message.text")
+
+
+def test_a_store_that_is_busy_for_a_moment_is_asked_again(pipeline, monkeypatch):
+    record(pipeline, body_of(text("wamid.1")))
+    finish, failures = pipeline.store.finish, iter([StoreUnavailableError("busy")])
+
+    def busy_once(*args, **more):
+        for failure in failures:
+            raise failure
+        return finish(*args, **more)
+
+    monkeypatch.setattr(pipeline.store, "finish", busy_once)
+    assert pipeline.drain().processed == 1
+
+
+def test_a_handlers_action_is_queued_once_however_often_it_is_repeated(backend, pipeline):
+    def welcome(event):
+        key = f"welcome:{event.message_id}"
+        yield ActionQueued(idempotency_key=key, at=event.at, action="http", target="crm", payload="{}")
+
+    with_handler(pipeline, welcome)
+    record(pipeline, body_of(text("wamid.1")), body_of(text("wamid.1", "edited")))
+    pipeline.drain()
+    reprocess(pipeline, Query(), run(pipeline, "reprocess"))
+    assert len(backend.rows(pipeline.store, "SELECT * FROM wa_actions")) == 1
+
+
+def test_all_doors_end_in_the_same_function(pipeline, monkeypatch):
+    """A worker, replay and reprocess attempt an event in one place."""
+    attempts = []
+    attempt = Pipeline._attempt
+
+    def watched(self, event, claimed, *, made):
+        attempts.append(event.key)
+        return attempt(self, event, claimed, made=made)
+
+    monkeypatch.setattr(Pipeline, "_attempt", watched)
+    record(pipeline, body_of(text("wamid.1")))
+    pipeline.drain()
+    replay(pipeline, [body_of(text("wamid.2"))], run(pipeline))
+    reprocess(pipeline, Query(keys=("message:P1:wamid.1",)), run(pipeline, "reprocess"))
+    assert attempts == ["message:P1:wamid.1", "message:P1:wamid.2", "message:P1:wamid.1"]
+
+
+def test_run_ids_sort_by_time():
+    early = start_run("replay", scope={}, started_by="x", now=START)
+    late = start_run("replay", scope={}, started_by="x", now=START + timedelta(seconds=1))
+    assert early.id < late.id
+    assert early.version == pipelines.__version__

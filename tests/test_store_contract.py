@@ -1,0 +1,477 @@
+"""What every store promises, whatever it is made of."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from backends import crm
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wa_webhooks.changes import ActionQueued, LeadSeen, MessageSeen, Person
+from wa_webhooks.errors import StoreError
+from wa_webhooks.splitting import split
+from wa_webhooks.stores.base import (
+    DEAD,
+    FAILED,
+    PROCESSED,
+    REFUSED,
+    STATES,
+    TRANSITIONS,
+    ClaimedDelivery,
+    Delivery,
+    Outcome,
+    Query,
+    Run,
+    Verdict,
+)
+
+NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
+LEASE = timedelta(seconds=60)
+GIVEN_UP = Verdict(state=DEAD, error="cannot be stored")
+
+
+def body_of(*messages, account="W1", number="P1"):
+    value = {"metadata": {"phone_number_id": number}, "messages": list(messages)}
+    entry = {"id": account, "changes": [{"field": "messages", "value": value}]}
+    return json.dumps({"object": "whatsapp_business_account", "entry": [entry]}).encode()
+
+
+def text(ident, words="hello", sender="5511900000012"):
+    return {"id": ident, "from": sender, "timestamp": "1795000000", "type": "text", "text": {"body": words}}
+
+
+def record(store, *bodies, at=NOW, **more):
+    return store.append([Delivery(body=body, received_at=at, **more) for body in bodies])
+
+
+def claim(store, *, limit=10, token="t", now=NOW, run_id=None):
+    return store.claim_deliveries(limit=limit, token=token, now=now, until=now + LEASE, run_id=run_id)
+
+
+def claim_events(store, *, limit=10, token="e", now=NOW, run_id=None):
+    return store.claim_events(limit=limit, token=token, now=now, until=now + LEASE, run_id=run_id)
+
+
+def seen(event, *, name="Ana", at=NOW):
+    person = Person(scope=event.account_id or "", wa_id="5511900000012")
+    return (
+        LeadSeen(person=person, at=at, name=name, inbound=True),
+        MessageSeen(
+            phone_number_id="P1", wamid=event.message_id, person=person, direction="inbound", at=at, type="text"
+        ),
+    )
+
+
+def outcome(event, claimed, *, verdict=None, changes=None):
+    return Outcome(
+        event=event,
+        claimed=claimed,
+        verdict=verdict or Verdict(state=PROCESSED),
+        if_not_applied=GIVEN_UP,
+        changes=seen(event) if changes is None else changes,
+        handled_by="test",
+    )
+
+
+def outcomes(*deliveries, **more):
+    return [outcome(event, d, **more) for d in deliveries for event in split(d.body)]
+
+
+def finish(store, *deliveries, now=NOW, **more):
+    return store.finish(outcomes(*deliveries, **more), now=now, handler_version="1", deliveries=deliveries)
+
+
+def log(store, **query):
+    return store.find(Query(**query), limit=1000)
+
+
+# -- append
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\x00",
+        b'{"text":"\\u0000"}',
+        b'{"text":"\\ud83d"}',
+        b"\xff\xfe not utf-8 \x80",
+        b'{"a":1,"a":2}  \r\n\t',
+        b"x" * 200_000,
+    ],
+    ids=["empty", "nul", "escaped nul", "lone surrogate", "not utf-8", "duplicate keys and space", "200 kB"],
+)
+def test_bodies_come_back_byte_for_byte(store, body):
+    record(store, body)
+    assert [delivery.body for delivery in claim(store)] == [body]
+
+
+@given(bodies=st.lists(st.binary(max_size=200), max_size=8))
+def test_any_bodies_come_back_in_order(store, bodies):
+    record(store, *bodies)
+    claimed = claim(store, limit=1000, token=uuid4().hex)  # those of earlier examples are leased
+    assert [delivery.body for delivery in claimed] == bodies
+
+
+def test_what_is_known_of_a_delivery_is_kept(store):
+    (ident,) = record(
+        store,
+        b"{}",
+        headers={"user-agent": "facebookexternalua"},
+        source_ip="203.0.113.9",
+        signature_key="secret 2",
+        source="replay",
+        run_id="r1",
+    )
+    kept = store.get("delivery", ident)
+    assert kept["headers"] == {"user-agent": "facebookexternalua"}
+    assert (kept["source_ip"], kept["signature_key"], kept["source"], kept["run_id"]) == (
+        "203.0.113.9",
+        "secret 2",
+        "replay",
+        "r1",
+    )
+    assert datetime.fromisoformat(kept["received_at"]) == NOW
+
+
+def test_all_of_an_append_is_recorded_or_nothing(store):
+    wrong = Delivery(body=b"b", received_at=NOW, source="nowhere")
+    with pytest.raises(StoreError):
+        store.append([Delivery(body=b"a", received_at=NOW), wrong])
+    assert store.counts()["deliveries"] == 0
+
+
+# -- claims
+
+
+def test_the_oldest_comes_first_one_at_a_time(store):
+    record(store, b"1", b"2", b"3")
+    order = [claim(store, limit=1, token=f"t{i}")[0].body for i in range(3)]
+    assert order == [b"1", b"2", b"3"]
+
+
+def test_what_is_leased_is_invisible_until_the_lease_ends(store):
+    record(store, b"1")
+    assert len(claim(store, token="a")) == 1
+    assert claim(store, token="b", now=NOW + LEASE - timedelta(seconds=1)) == []
+    assert len(claim(store, token="b", now=NOW + LEASE)) == 1
+
+
+def test_the_same_token_again_gives_the_same_claim(store):
+    record(store, b"1", b"2", b"3")
+    first = claim(store, limit=2, token="a")
+    assert claim(store, limit=2, token="a") == first
+
+
+def test_two_claimers_never_share(backend, store):
+    other = backend.open() if backend.shared else store
+    record(store, *(str(i).encode() for i in range(20)))
+    mine, theirs = claim(store, token="a"), claim(other, token="b")
+    assert len(mine) == len(theirs) == 10
+    assert not {d.id for d in mine} & {d.id for d in theirs}
+    if other is not store:
+        other.close()
+
+
+def test_a_claim_can_be_kept_to_one_run(store):
+    record(store, b"theirs")
+    record(store, b"ours", run_id="r1")
+    assert [d.body for d in claim(store, run_id="r1")] == [b"ours"]
+
+
+def test_large_bodies_are_claimed_a_few_at_a_time(store):
+    record(store, *[b"x" * 3_000_000] * 4)
+    assert 1 <= len(claim(store)) < 4
+
+
+# -- finish
+
+
+def test_a_finished_delivery_is_an_event_with_its_rows(store):
+    record(store, body_of(text("wamid.1")))
+    (delivery,) = claim(store)
+    tally = finish(store, delivery)
+    assert (tally.deliveries, tally.events, tally.new, tally.processed) == (1, 1, 1, 1)
+    (event,) = log(store)
+    assert event["event_key"] == "message:P1:wamid.1"
+    assert event["tipo_evento"] == "message.text"
+    assert event["procesado"] is True
+    assert event["state"] == PROCESSED
+    assert event["error"] is None
+    assert event["attempts"] == 1
+    assert event["delivery_id"] == delivery.id
+    assert event["payload_original"] == json.loads(delivery.body)
+    assert datetime.fromisoformat(event["fecha_recepcion"]) == NOW
+    assert store.get("lead", event["lead_id"])["name"] == "Ana"
+    counts = store.counts()
+    assert (counts["leads"], counts["messages"], counts["backlog"]) == (1, 1, 0)
+
+
+def test_finishing_twice_is_finishing_once(backend, store):
+    record(store, body_of(text("wamid.1")))
+    (delivery,) = claim(store)
+    finish(store, delivery)
+    before = crm(backend, store)
+    again = finish(store, delivery)
+    assert again.lost == 1
+    assert again.new == again.processed == 0
+    assert crm(backend, store) == before
+    assert log(store)[0]["attempts"] == 1
+
+
+def test_who_lost_the_lease_changes_nothing(store):
+    record(store, body_of(text("wamid.1")))
+    (slow,) = claim(store, token="slow")
+    (quick,) = claim(store, token="quick", now=NOW + LEASE)
+    assert finish(store, slow).lost == 1
+    assert log(store) == []
+    assert finish(store, quick).new == 1
+
+
+def test_a_duplicate_changes_nothing(backend, store):
+    record(store, body_of(text("wamid.1")), body_of(text("wamid.1")))
+    first, second = claim(store)
+    finish(store, first)
+    before = crm(backend, store)
+    tally = finish(store, second)
+    assert (tally.events, tally.new, tally.duplicates) == (1, 0, 1)
+    assert crm(backend, store) == before
+    assert len(log(store)) == 1
+
+
+def test_another_telling_of_a_fact_is_kept_as_a_variant(store):
+    record(store, body_of(text("wamid.1", "hello")), body_of(text("wamid.1", "goodbye")))
+    deliveries = claim(store)
+    tally = finish(store, *deliveries)
+    assert (tally.new, tally.duplicates) == (2, 0)
+    keys = [event["event_key"] for event in log(store)]
+    assert keys[0] == "message:P1:wamid.1"
+    assert keys[1].startswith("message:P1:wamid.1~")
+    record(store, body_of(text("wamid.1", "goodbye")))
+    assert finish(store, *claim(store, token="t2")).duplicates == 1
+
+
+def test_a_failure_is_logged_and_comes_back_when_due(store):
+    record(store, body_of(text("wamid.1")))
+    (delivery,) = claim(store)
+    later = NOW + timedelta(minutes=5)
+    verdict = Verdict(state=FAILED, error="KeyError: 'x'", error_class="KeyError", next_attempt_at=later)
+    assert finish(store, delivery, verdict=verdict).failed == 1
+    (event,) = log(store)
+    assert (event["state"], event["procesado"], event["error"]) == (FAILED, False, "KeyError: 'x'")
+    assert store.counts()["messages"] == 0
+    assert claim_events(store, now=later - timedelta(seconds=1)) == []
+    (claimed,) = claim_events(store, now=later)
+    assert (claimed.key, claimed.attempts) == ("message:P1:wamid.1", 1)
+    assert claimed.payload == event["payload_original"]
+    (restored,) = split(json.dumps(claimed.payload).encode())
+    tally = store.finish([outcome(restored, claimed)], now=later, handler_version="2")
+    assert tally.processed == 1
+    (event,) = log(store)
+    assert (event["state"], event["attempts"], event["error"]) == (PROCESSED, 2, None)
+    history = store.get("event", event["id"])["history"]
+    assert [(a["attempt"], a["state"], a["error"]) for a in history] == [
+        (1, FAILED, "KeyError: 'x'"),
+        (2, PROCESSED, None),
+    ]
+
+
+def test_what_is_dead_is_not_claimed(store):
+    record(store, body_of(text("wamid.1")))
+    finish(store, *claim(store), verdict=Verdict(state=DEAD, error="no"))
+    assert claim_events(store, now=NOW + timedelta(days=9)) == []
+
+
+@pytest.mark.parametrize("state", [FAILED, DEAD, REFUSED])
+def test_a_second_delivery_settles_what_was_not_processed(store, state):
+    """Deduplication must not eat the recovery: the sender or an operator sends again what had failed."""
+    record(store, body_of(text("wamid.1")), body_of(text("wamid.1")))
+    first, second = claim(store)
+    finish(store, first, verdict=Verdict(state=state, error="no", next_attempt_at=NOW))
+    tally = finish(store, second)
+    assert (tally.duplicates, tally.processed) == (1, 1)
+    (event,) = log(store)
+    assert (event["state"], event["attempts"]) == (PROCESSED, 2)
+    assert store.counts()["messages"] == 1
+
+
+def test_a_second_failing_delivery_leaves_the_schedule_alone(store):
+    record(store, body_of(text("wamid.1")), body_of(text("wamid.1")))
+    first, second = claim(store)
+    finish(store, first, verdict=Verdict(state=FAILED, error="one", next_attempt_at=NOW))
+    finish(store, second, verdict=Verdict(state=FAILED, error="two", next_attempt_at=NOW + LEASE))
+    (event,) = log(store)
+    assert (event["error"], event["attempts"]) == ("one", 1)
+
+
+def test_an_event_is_all_or_nothing_and_fails_alone(backend, store):
+    """The second change of one event cannot be stored: its first is undone, its neighbours are not."""
+    record(store, body_of(text("wamid.1"), text("wamid.2"), text("wamid.3")))
+    (delivery,) = claim(store)
+    results = outcomes(delivery)
+    person = Person(scope="W1", wa_id="5511900000099")
+    poison = (
+        LeadSeen(person=person, at=NOW, name="Nobody"),
+        MessageSeen(phone_number_id="P1", wamid="wamid.2", direction="sideways", at=NOW),
+    )
+    results[1] = replace(results[1], changes=poison)
+    tally = store.finish(results, now=NOW, handler_version="1", deliveries=[delivery])
+    assert (tally.processed, tally.dead) == (2, 1)
+    states = [(event["message_id"], event["state"]) for event in log(store)]
+    assert states == [("wamid.1", PROCESSED), ("wamid.2", DEAD), ("wamid.3", PROCESSED)]
+    assert "cannot be stored" in log(store)[1]["error"]
+    assert store.get("lead", "5511900000099") is None
+    assert {row["wamid"] for row in backend.rows(store, "SELECT wamid FROM wa_messages")} == {"wamid.1", "wamid.3"}
+
+
+def test_an_action_is_queued_once(backend, store):
+    record(store, body_of(text("wamid.1"), text("wamid.2")))
+    action = ActionQueued(idempotency_key="welcome:1", at=NOW, action="http", target="x", payload="{}")
+    finish(store, *claim(store), changes=(action,))
+    assert len(backend.rows(store, "SELECT * FROM wa_actions")) == 1
+
+
+def test_text_that_no_database_takes_does_not_stop_an_event(store):
+    record(store, body_of({**text("wamid.\x00\ud83d"), "id": "wamid.\x00\ud83d"}))
+    (delivery,) = claim(store)
+    assert finish(store, delivery, changes=()).processed == 1
+
+
+# -- find, get, counts
+
+
+def fill(store):
+    record(store, body_of(text("wamid.1", sender="5511900000012")))
+    record(store, body_of(text("wamid.2"), number="P2"), at=NOW + timedelta(hours=1))
+    record(store, b"not json", at=NOW + timedelta(hours=2))
+    first, second, third = claim(store)
+    finish(store, first)
+    finish(store, second, verdict=Verdict(state=FAILED, error="Timeout: slow", next_attempt_at=NOW))
+    finish(store, third, verdict=Verdict(state=DEAD, error="not JSON"))
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({}, [1, 2, 3]),
+        ({"ids": (1, 3)}, [1, 3]),
+        ({"states": (FAILED, DEAD)}, [2, 3]),
+        ({"types": ("message.*",)}, [1, 2]),
+        ({"types": ("message.text", "unreadable")}, [1, 2, 3]),
+        ({"types": ("message",)}, []),
+        ({"since": NOW + timedelta(hours=1)}, [2, 3]),
+        ({"until": NOW + timedelta(hours=1)}, [1]),
+        ({"since": NOW + timedelta(minutes=1), "until": NOW + timedelta(hours=2)}, [2]),
+        ({"error": "TIMEOUT"}, [2]),
+        ({"message": "wamid.2"}, [2]),
+        ({"lead": 1}, [1]),
+        ({"delivery": 3}, [3]),
+        ({"keys": ("message:P1:wamid.1",)}, [1]),
+        ({"after_id": 1}, [2, 3]),
+        ({"after_attempt": 2}, [3]),
+        ({"states": (DEAD,), "types": ("message.*",)}, []),
+    ],
+)
+def test_find_selects_what_it_is_asked_for(store, query, found):
+    fill(store)
+    assert [event["id"] for event in log(store, **query)] == found
+    if "after_attempt" not in query:
+        assert store.preview(Query(**query))["events"] == len(found)
+
+
+def test_find_gives_the_first_or_the_last(store):
+    fill(store)
+    assert [event["id"] for event in store.find(Query(), limit=2)] == [1, 2]
+    assert [event["id"] for event in store.find(Query(), limit=2, newest=True)] == [2, 3]
+
+
+def test_a_percent_sign_in_an_error_is_no_wildcard(store):
+    fill(store)
+    assert log(store, error="%") == []
+
+
+def test_counts_add_up(store):
+    fill(store)
+    record(store, b"waiting", at=NOW + timedelta(hours=3))
+    counts = store.counts()
+    assert counts["deliveries"] == 4
+    assert counts["backlog"] == 1
+    assert datetime.fromisoformat(counts["oldest_waiting"]) == NOW + timedelta(hours=3)
+    assert counts["events"] == {
+        "total": 3,
+        "pending": 0,
+        "processed": 1,
+        "failed": 1,
+        "dead": 1,
+        "refused": 0,
+        "by_type": {"message.text": 2, "unreadable": 1},
+    }
+
+
+@pytest.mark.parametrize("kind", ["event", "delivery", "lead", "message", "call"])
+def test_what_is_not_there_is_none(store, kind):
+    assert store.get(kind, 4711 if kind in ("event", "delivery", "lead") else "wamid.none") is None
+
+
+# -- runs
+
+
+def run_of(ident="r1"):
+    return Run(id=ident, command="reprocess", scope={"states": "dead"}, started_by="ana", started_at=NOW, version="1")
+
+
+def test_requeued_events_are_pending_and_belong_to_the_run(store):
+    fill(store)
+    assert store.requeue(Query(states=(DEAD, FAILED)), run_of(), now=NOW) == 2
+    assert store.run_counts("r1")["pending"] == 2
+    assert [event.key for event in claim_events(store, run_id="r1")] == [e["event_key"] for e in log(store)[1:]]
+    assert claim_events(store, run_id="other", token="o") == []
+
+
+def test_requeue_leaves_alone_what_a_worker_holds(store):
+    fill(store)
+    assert len(claim_events(store)) == 1
+    assert store.requeue(Query(states=(DEAD, FAILED)), run_of(), now=NOW) == 1
+    assert store.requeue(Query(states=(FAILED,)), run_of("r2"), now=NOW + LEASE) == 1
+
+
+def test_a_run_is_entered_once_and_ended(backend, store):
+    store.save_run(run_of(), counts=None)
+    store.save_run(run_of(), counts=None)
+    store.save_run(run_of(), finished_at=NOW, counts={"events": 3})
+    (row,) = backend.rows(store, "SELECT * FROM wa_runs")
+    assert (row["command"], row["started_by"]) == ("reprocess", "ana")
+    assert json.loads(row["scope"]) == {"states": "dead"}
+    assert json.loads(row["counts"]) == {"events": 3}
+
+
+# -- the schema
+
+
+def test_the_states_of_the_schema_are_those_of_the_code(backend, store):
+    assert set(TRANSITIONS) == set(STATES)
+    assert set().union(*TRANSITIONS.values()) <= set(STATES)
+    record(store, body_of(text("wamid.1")))
+    finish(store, *claim(store))
+    for state in STATES:
+        backend.run(store, f"UPDATE wa_events SET state = '{state}'")
+        assert log(store)[0]["procesado"] is (state == PROCESSED)
+    with pytest.raises(Exception, match=r"(?i)check"):
+        backend.run(store, "UPDATE wa_events SET state = 'lost'")
+
+
+def test_opening_again_migrates_nothing(store):
+    assert store.migrate() == []
+
+
+def test_a_store_that_can_record_says_so(store):
+    store.check_writable()
+
+
+def test_claimed_deliveries_say_when_they_arrived(store):
+    record(store, b"1")
+    (claimed,) = claim(store)
+    assert claimed == ClaimedDelivery(id=claimed.id, body=b"1", received_at=NOW, token="t", run_id=None)
