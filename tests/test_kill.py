@@ -1,0 +1,127 @@
+"""A receiver that is really killed under load: what it acknowledged is in the log, and nothing doubles."""
+
+import http.client
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+
+import pytest
+from backends import SqliteFile, crm
+
+from wa_webhooks.pipeline import Pipeline
+from wa_webhooks.signature import sign
+from wa_webhooks.stores.base import Delivery
+
+SECRET = "a test secret"
+KILLS = int(os.environ.get("WA_HOOKS_TEST_KILLS", "4"))
+PEOPLE = ("5511900000012", "5511900000013", "34600000017")
+
+
+def body_of(number):
+    """A message and the statuses of another, out of order; every third delivery repeats an earlier message."""
+    said = {
+        "id": f"wamid.in{number - number % 3}",
+        "from": PEOPLE[0],
+        "timestamp": str(1795000000 + number - number % 3),
+        "type": "text",
+        "text": {"body": "hello"},
+    }
+    statuses = [
+        {"id": f"wamid.out{number}", "status": status, "timestamp": str(1795000000 + at), "recipient_id": PEOPLE[1]}
+        for at, status in random.Random(number).sample([(1, "sent"), (2, "delivered"), (3, "read")], 3)
+    ]
+    value = {"metadata": {"phone_number_id": "P1"}, "messages": [said], "statuses": statuses}
+    entry = {"id": "W1", "changes": [{"field": "messages", "value": value}]}
+    return json.dumps({"object": "whatsapp_business_account", "entry": [entry]}).encode()
+
+
+def start(url):
+    environment = {**os.environ, "WHATSAPP_APP_SECRET": SECRET}
+    command = [sys.executable, "-m", "wa_hooks_cli", "serve", "--port", "0", "--store", url, "--log-level", "error"]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    return process, json.loads(process.stderr.readline())["port"]
+
+
+class Load:
+    """Clients that send deliveries one after the other, and note those answered 200."""
+
+    def __init__(self):
+        self.numbers = iter(range(10**9))
+        self.acknowledged = set()
+        self.lock = threading.Lock()
+
+    def run(self, port, stop):
+        clients = [threading.Thread(target=self._client, args=(port, stop)) for _ in range(4)]
+        for client in clients:
+            client.start()
+        return clients
+
+    def _client(self, port, stop):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            while not stop.is_set():
+                with self.lock:
+                    body = body_of(next(self.numbers))
+                connection.request("POST", "/webhook", body, {"X-Hub-Signature-256": sign(body, SECRET)})
+                response = connection.getresponse()
+                response.read()
+                if response.status == 200:
+                    with self.lock:
+                        self.acknowledged.add(body)
+        except (OSError, http.client.HTTPException):
+            pass  # the receiver is dead
+        finally:
+            connection.close()
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"in a minute, {what} did not happen"
+        time.sleep(0.02)
+
+
+@pytest.mark.processes
+def test_what_was_acknowledged_survives_being_killed(tmp_path):
+    backend = SqliteFile(tmp_path)
+    backend.open().close()
+    load = Load()
+    for kill in range(KILLS):
+        process, port = start(backend.url)
+        stop = threading.Event()
+        before = len(load.acknowledged)
+        clients = load.run(port, stop)
+        enough = random.Random(kill).randrange(20, 200)
+        wait_until(lambda n=before + enough: len(load.acknowledged) >= n, "enough load")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        stop.set()
+        for client in clients:
+            client.join()
+        process.stderr.close()
+    process, port = start(backend.url)  # the restart takes up what the dead left
+    store = backend.open()
+    # Leases of the dead end by themselves; here the test ends them, instead of waiting a minute.
+    store._db.execute("UPDATE wa_delivery_work SET leased_until = NULL WHERE split_at IS NULL")
+    wait_until(lambda: store.counts()["backlog"] == 0, "the backlog's end")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 0
+    process.stderr.close()
+    recorded = [row["body"] for row in backend.rows(store, "SELECT body FROM wa_deliveries ORDER BY id")]
+    assert load.acknowledged
+    assert load.acknowledged <= set(recorded)
+    unbroken = backend.sibling()
+    other = unbroken.open()
+    other.append([Delivery(body=body, received_at=datetime.now(UTC)) for body in recorded])
+    Pipeline(store=other).drain()
+    assert crm(backend, store) == crm(unbroken, other)
+    assert store.counts()["events"]["processed"] == other.counts()["events"]["processed"]
+    assert store.counts()["events"]["failed"] == store.counts()["events"]["dead"] == 0
+    store.close()
+    other.close()
