@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 from pathlib import Path
 from typing import Annotated
@@ -68,10 +67,9 @@ def main(arguments: list[str] | None = None) -> int:
         return exc.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return 130
-    except BrokenPipeError:
-        # The reader of our output has had enough (`| head`); Python would complain again while flushing at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit as exc:
+        # Nothing of ours exits like this. typer does, with 1, when the reader of our output has had enough (`| head`).
+        return 0 if exc.code == 1 else int(exc.code or 0)
     except Exception as exc:  # noqa: BLE001 - the last resort
         if os.environ.get("WA_HOOKS_DEBUG"):
             traceback.print_exc()

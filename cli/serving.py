@@ -77,7 +77,7 @@ def serve(
         largest_body=max_body,
     )
     logs.configure(log_level)
-    front = open_store(store, busy_timeout=2.0, front=workers > 0)
+    front = open_store(store, front=workers > 0)
     try:
         by = server.serve(
             listen,

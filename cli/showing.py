@@ -107,7 +107,7 @@ def _lead(record: Mapping[str, Any], *, unmask: bool) -> None:
             arrows.get(step["direction"], ""),
             f"{step['kind']} {step['what']}",
             _detail(step, unmask=unmask),
-            _id(step["ref"], unmask=unmask),
+            mask_id(step["ref"]),  # short; --json has the whole id
         )
         for step in timeline
     ]

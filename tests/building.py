@@ -93,7 +93,20 @@ _META_KEYS = sorted(
     to type timestamp text body interactive context referral status recipient_id event direction conversation pricing
     payment transaction code error_data details waba_info waba_id unreadable title payload message_id""".split()
 )
-_META_WORDS = ["messages", "calls", "history", "flows", "payment", "call", "text", "system", "group", PHONE, NUMBER, ""]
+_META_WORDS = [
+    "messages",
+    "calls",
+    "history",
+    "flows",
+    "payment",
+    "call",
+    "text",
+    "system",
+    "group",
+    PHONE,
+    NUMBER,
+    "",
+]
 _SCALARS = (
     st.none()
     | st.booleans()

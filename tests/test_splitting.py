@@ -77,7 +77,9 @@ SHAPES = {  # name: (body, the expected (type, key) of each event)
         ],
     ),
     "calls": (
-        delivery("calls", calls=[call(), call("terminate")], statuses=[status("RINGING", type="call", id="wacid.C1")]),
+        delivery(
+            "calls", calls=[call(), call("terminate")], statuses=[status("RINGING", type="call", id="wacid.C1")]
+        ),
         [
             ("call.ringing", f"call:{P}:wacid.C1:ringing"),
             ("call.connect", f"call:{P}:wacid.C1:connect"),
@@ -88,7 +90,10 @@ SHAPES = {  # name: (body, the expected (type, key) of each event)
         delivery("smb_message_echoes", message_echoes=[message(id="e")]),
         [("echo.text", f"echo:{P}:e")],
     ),
-    "old media": (delivery("history", messages=[message("image")]), [("history.image", f"history:{P}:wamid.M1:image")]),
+    "old media": (
+        delivery("history", messages=[message("image")]),
+        [("history.image", f"history:{P}:wamid.M1:image")],
+    ),
     "no number": (
         body_of(envelope({"messages": [message()]})),
         [("message.text", f"message:{ACCOUNT}:wamid.M1")],

@@ -31,6 +31,13 @@ def mask_id(ident: str) -> str:
     return f"{kind}…{rest[-6:]}" if len(rest) > 2 * _SHOWN else ident
 
 
+def mask_key(key: str) -> str:
+    """Return an event key with the ids and phone numbers in it masked; what it is about stays readable."""
+    kind, where, *parts = key.split(":") if key.count(":") > 1 else (key, "")
+    masked = [mask_phone(part) if part.isdecimal() and len(part) > _SHOWN else mask_id(part) for part in parts]
+    return ":".join([kind, where, *masked]) if parts else mask_id(key)
+
+
 def mask_words(text: str) -> str:
     """Return how long a text is: •••(12)."""
     return f"•••({len(text)})" if text else text
@@ -45,7 +52,7 @@ _PHONES = """
     from to wa_id new_wa_id recipient_id recipient_participant_id participant_recipient_id phone phone_number customer
 """
 _IDS = """
-    id message_id wamid call_id ref reply_to event_key value group_id original_message_id bsuid user_id parent_user_id
+    id message_id wamid call_id ref reply_to value group_id original_message_id bsuid user_id parent_user_id
     from_user_id from_parent_user_id to_user_id to_parent_user_id recipient_user_id recipient_parent_user_id
     recipient_participant_user_id recipient_participant_parent_user_id previous_user_id previous_parent_user_id
 """
@@ -58,7 +65,13 @@ _NUMBERS = "error error_text failed_text"
 
 _MASKERS = {
     key: masker
-    for keys, masker in ((_PHONES, mask_phone), (_IDS, mask_id), (_WORDS, mask_words), (_NUMBERS, mask_numbers))
+    for keys, masker in (
+        ("event_key key", mask_key),
+        (_PHONES, mask_phone),
+        (_IDS, mask_id),
+        (_WORDS, mask_words),
+        (_NUMBERS, mask_numbers),
+    )
     for key in keys.split()
 }
 """How to mask the value under a key. An object or an array under it is entered, not masked as a whole."""

@@ -56,10 +56,10 @@ def send(
     import httpx  # noqa: PLC0415 - only this command needs it
 
     try:
-        scheme = httpx.URL(url).scheme
+        parsed = httpx.URL(url)
     except httpx.InvalidURL as exc:
         raise ConfigError(f"{url!r} is no URL: {exc}") from exc
-    if scheme not in ("http", "https"):
+    if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ConfigError(f"{url!r} is no http or https URL")
     sent = Sent()
     with httpx.Client(timeout=timeout, follow_redirects=False) as client:

@@ -8,7 +8,7 @@ from .base import Store
 __all__ = ["Store", "open_store"]
 
 
-def open_store(url: str, *, busy_timeout: float = 5.0, front: bool = False, create: bool = True) -> Store:
+def open_store(url: str, *, busy_timeout: float = 2.0, front: bool = False, create: bool = True) -> Store:
     """Open the store that `url` names: `sqlite:PATH` (`sqlite::memory:` for one that is forgotten).
 
     A new one gets its schema; one of an older version is brought up to date. A store is for one thread; open

@@ -20,7 +20,7 @@ _PRIMARY = 0xFF
 class Connection:
     """What the verbs of the store stand on."""
 
-    def __init__(self, path: str, *, busy_timeout: float = 5.0, front: bool = False, create: bool = True) -> None:
+    def __init__(self, path: str, *, busy_timeout: float = 2.0, front: bool = False, create: bool = True) -> None:
         """Open `path` (`:memory:` for a store that is forgotten), migrating it as needed."""
         if not create and path != ":memory:" and not Path(path).exists():
             raise StoreRejectedError(

@@ -1,0 +1,372 @@
+"""The commands, as their users run them: what they print where, and how they exit."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from wa_hooks_cli.main import EXIT_CODES, main
+from wa_webhooks.signature import sign
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+TEXT = FIXTURES / "messages" / "text.json"
+BROKEN_HANDLER = """
+from wa_webhooks import Registry
+registry = Registry()
+@registry.on("message.*")
+def broken(event):
+    raise KeyError("price of 5511900000012")
+"""
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+@pytest.fixture
+def wa(capfd):
+    """Run a command in this process; return (exit code, stdout, stderr)."""
+
+    def run(*arguments):
+        code = main([str(argument) for argument in arguments])
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def process(*arguments, **more):
+    command = [sys.executable, "-m", "wa_hooks_cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, check=False, **more)
+
+
+def crm_dump():
+    with sqlite3.connect("wa-hooks.db") as plain:
+        tables = ("wa_leads", "wa_lead_identities", "wa_messages", "wa_message_statuses", "wa_calls", "wa_actions")
+        return {table: plain.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
+
+
+# -- errors: one sentence, what to do, the right code
+
+
+def newer_schema():
+    main(["replay", str(TEXT)])
+    with sqlite3.connect("wa-hooks.db") as plain:
+        plain.execute("INSERT INTO wa_migrations VALUES ('9999_future', '2030-01-01')")
+
+
+def no_database():
+    Path("wa-hooks.db").write_text("this is no database, and long enough for a header " * 40)
+
+
+def a_log():
+    main(["replay", str(TEXT)])
+
+
+def an_empty_folder():
+    Path("empty").mkdir()
+
+
+def a_body():
+    Path("body").write_bytes(b"{}")
+    os.environ["WHATSAPP_APP_SECRET"] = "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("before", "arguments", "code", "says"),
+    [
+        (None, ["replay", "nowhere.json"], 2, "there is no file nowhere.json"),
+        (an_empty_folder, ["replay", "empty"], 4, "no payloads in empty"),
+        (an_empty_folder, ["check", "empty"], 4, "no payloads in empty"),
+        (None, ["check", "nowhere"], 2, "there is no file nowhere"),
+        (None, ["replay", TEXT, "--to", "http://127.0.0.1:9/x"], 2, "no app secret is set"),
+        (a_body, ["replay", TEXT, "--to", "ftp://x"], 2, "no http or https URL"),
+        (a_body, ["replay", TEXT, "--to", "http:///x"], 2, "no http or https URL"),
+        (a_body, ["replay", TEXT, "--to", "http://127.0.0.1:9/x"], 3, "cannot be reached"),
+        (None, ["replay", TEXT, "--store", "oracle:x"], 2, "names no store"),
+        (None, ["replay", TEXT, "--store", "sqlite:no/folder.db"], 5, "cannot be opened"),
+        (None, ["replay", TEXT, "--handlers", "nothing:x"], 2, "cannot load handlers"),
+        (None, ["replay", TEXT, "--handlers", "json"], 2, "does not name a registry"),
+        (newer_schema, ["stats"], 5, "newer schema (9999_future)"),
+        (newer_schema, ["replay", TEXT], 5, "newer schema (9999_future)"),
+        (no_database, ["stats"], 5, "is not an SQLite file"),
+        (None, ["stats"], 5, "there is no store at wa-hooks.db"),
+        (None, ["tail-log"], 5, "there is no store at wa-hooks.db"),
+        (None, ["show", "1"], 5, "there is no store at wa-hooks.db"),
+        (None, ["reprocess", "--failed"], 5, "there is no store at wa-hooks.db"),
+        (a_log, ["show", "99"], 4, "nothing has the id 99"),
+        (a_log, ["show", "wamid.none"], 4, "nothing has the id"),
+        (a_log, ["tail-log", "--since", "yesterday"], 2, "is no time"),
+        (a_log, ["tail-log", "--state", "lost"], 2, "is no state"),
+        (a_log, ["tail-log", "--lead", "5599999999999"], 4, "no such lead"),
+        (a_log, ["reprocess"], 2, "no scope is given"),
+        (a_log, ["reprocess", "--all", "--failed"], 2, "does not go with"),
+        (a_log, ["reprocess", "--failed"], 4, "no event matches"),
+        (a_log, ["reprocess", "--all"], 2, "nobody is there to ask"),
+        (None, ["serve"], 2, "no app secret is set"),
+        (a_body, ["serve", "--path", "webhook"], 2, "is no path"),
+        (None, ["verify-signature", "x"], 2, "no app secret is set"),
+        (a_body, ["verify-signature", "nowhere"], 2, "cannot read nowhere"),
+        (a_body, ["verify-signature", "body"], 3, "no X-Hub-Signature-256"),
+        (a_body, ["verify-signature", "body", "--signature", sign(b"{}", "other")], 3, "does not match"),
+        (None, ["schema", "--backend", "oracle"], 2, "no backend"),
+        (None, ["nonsense"], 2, "No such command"),
+        (None, ["serve", "--port", "x"], 2, "port"),
+        (None, [], 2, "Usage"),
+    ],
+)
+def test_every_error_is_a_sentence_and_a_code(wa, monkeypatch, before, arguments, code, says):
+    monkeypatch.setenv("WHATSAPP_APP_SECRET", "")
+    monkeypatch.delenv("WHATSAPP_APP_SECRET")
+    if before:
+        before()
+        wa("--help")  # drops what the preparation printed
+    found, out, err = wa(*arguments)
+    assert found == code
+    assert says in err + out
+    assert "Traceback" not in err
+    assert code in EXIT_CODES
+    if code not in (2, 3):
+        assert out == ""
+
+
+def test_a_locked_store_is_said_and_loses_nothing(wa):
+    wa("replay", TEXT)
+    other = sqlite3.connect("wa-hooks.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    code, out, err = wa("replay", FIXTURES / "statuses")
+    assert (code, out) == (5, "")
+    assert "is locked by another process" in err
+    assert wa("stats")[0] == 0
+    other.execute("ROLLBACK")
+    other.close()
+    assert wa("replay", FIXTURES / "statuses")[0] == 0
+
+
+def test_a_bug_is_said_to_be_one(wa, monkeypatch):
+    monkeypatch.setattr("wa_webhooks.captures.gather", lambda *_: 1 / 0)
+    code, _, err = wa("replay", TEXT)
+    assert code == 1
+    assert "This is a bug" in err
+    assert "Traceback" not in err
+    monkeypatch.setenv("WA_HOOKS_DEBUG", "1")
+    assert "Traceback" in wa("replay", TEXT)[2]
+
+
+# -- the main job
+
+
+def test_replay_then_everything_again_changes_no_row(wa):
+    code, out, _ = wa("replay", FIXTURES, "--json")
+    first = json.loads(out)
+    assert code == 3  # the broken fixtures
+    assert first["deliveries"] == len([f for f in FIXTURES.rglob("*.json") if ".expected." not in f.name])
+    assert first["events"] == first["new"] + first["duplicates"]
+    assert first["failed"] > 0
+    before = crm_dump()
+    code, out, _ = wa("replay", FIXTURES, "--json")
+    again = json.loads(out)
+    assert (code, again["new"], again["duplicates"]) == (0, 0, first["events"])
+    wa("reprocess", "--all", "--yes")
+    assert crm_dump() == before
+
+
+def test_a_failing_handler_is_logged_retried_and_reprocessed(wa):
+    """The whole story of an incident: it fails, waits, is mended, is applied, and doing it again changes nothing."""
+    Path("shop.py").write_text(BROKEN_HANDLER)
+    sys.modules.pop("shop", None)
+    code, out, _ = wa(
+        "replay", FIXTURES / "messages", "--handlers", "shop:registry", "--retry-base", "0.01", "--json"
+    )
+    summary = json.loads(out)
+    assert code == 3
+    assert summary["failed"] == 43
+    (line,) = wa("tail-log", "-n", "1", "--state", "failed", "--json")[1].splitlines()
+    event = json.loads(line)
+    assert event["procesado"] is False
+    assert "KeyError: 'price of 5511900000012'" in event["error"]
+    assert event["next_attempt_at"] > event["fecha_recepcion"]
+    shown = wa("tail-log", "-n", "1", "--state", "failed")[1]
+    assert "KeyError" in shown
+    assert "5511900000012" not in shown
+    deadline = time.monotonic() + 30
+    while wa("tail-log", "--state", "failed", "--json", "-n", "99")[1]:  # the schedule brings it to its end
+        assert time.monotonic() < deadline
+        wa("work", "--drain", "--handlers", "shop:registry", "--retry-base", "0.01")
+    assert len(wa("tail-log", "--state", "dead", "--json", "-n", "99")[1].splitlines()) == 43
+    code, out, err = wa("reprocess", "--failed", "--yes", "--json")
+    assert (code, json.loads(out)["processed"], json.loads(out)["failed"]) == (0, 43, 0)
+    assert "43 events" in err
+    before = crm_dump()
+    assert wa("reprocess", "--failed", "--yes")[0] == 4
+    assert wa("replay", FIXTURES / "messages")[0] == 0
+    assert crm_dump() == before
+    history = json.loads(wa("show", event["id"], "--json")[1])["history"]
+    assert [attempt["state"] for attempt in history][-2:] == ["dead", "processed"]
+    assert history[-1]["run_id"]
+
+
+def test_replay_reads_standard_input_and_its_own_log(wa):
+    assert process("replay", "-", input=TEXT.read_bytes()).returncode == 0
+    lines = process("tail-log", "--json").stdout
+    again = process("replay", "-", "--json", "--store", "sqlite:other.db", input=lines)
+    assert json.loads(again.stdout)["new"] == 1
+    assert process("replay", "-", "--json", input=lines * 3).stdout.count(b'"duplicates": 3') == 1
+
+
+def test_a_dry_run_changes_nothing(wa):
+    wa("replay", FIXTURES / "messages")
+    before = crm_dump()
+    code, out, err = wa("reprocess", "--type", "message.image", "--dry-run", "--json")
+    assert code == 0
+    assert json.loads(out)["events"] == 2
+    assert "2 message.image" in err
+    assert crm_dump() == before
+    assert "wa_runs" not in out
+
+
+# -- looking
+
+
+SURFACE = {
+    *("id", "tipo_evento", "payload_original", "fecha_recepcion", "procesado", "error"),
+    *("event_key", "event_at", "lead_id", "state", "attempts", "delivery_id"),
+}
+
+
+def test_the_json_of_the_log_has_what_scripts_rely_on(wa):
+    wa("replay", FIXTURES / "messages")
+    lines = wa("tail-log", "--json", "-n", "100")[1].splitlines()
+    assert len(lines) == 46
+    for line in lines:
+        event = json.loads(line)
+        assert set(event) >= SURFACE
+        assert isinstance(event["payload_original"], dict)
+        assert isinstance(event["procesado"], bool)
+        assert "attempt_id" not in event
+    assert len(wa("tail-log", "--json", "-n", "3")[1].splitlines()) == 3
+    assert len(wa("tail-log", "--json", "--since", "1h")[1].splitlines()) == 46
+    assert wa("tail-log", "--json", "--until", "1h")[1] == ""
+
+
+def test_stats_as_json_is_one_object(wa):
+    wa("replay", FIXTURES / "messages", FIXTURES / "calls")
+    (line,) = wa("stats", "--json")[1].splitlines()
+    stats = json.loads(line)
+    assert {"deliveries", "events", "leads", "messages", "message_statuses", "calls"} <= set(stats)
+    assert {"total", "pending", "processed", "failed", "dead", "refused", "by_type"} <= set(stats["events"])
+
+
+@pytest.mark.parametrize("ident", ["1", "delivery:1", "lead:1", "447700900123", "+447700900123", "GB.a4471fb9c6e0"])
+def test_show_finds_by_whatever_is_at_hand(wa, ident):
+    wa("replay", TEXT)
+    code, out, _ = wa("show", ident)
+    assert code == 0
+    assert "447700900123" not in out
+    assert "owen" not in out.lower()
+    assert json.loads(wa("show", ident, "--json")[1])["kind"] in ("event", "delivery", "lead")
+
+
+def test_people_are_masked_unless_asked_for(wa):
+    wa("replay", FIXTURES / "messages")
+    people = ("447700900123", "Owen", "Dr. Prado", "5511900000012", "Sampaio")
+    for command in (["show", "447700900123"], ["show", "5511900000012"], ["tail-log", "-n", "99"]):
+        assert not any(person in wa(*command)[1] for person in people)
+    shown = wa("show", "447700900123", "--unmask")[1]
+    assert all(person in shown for person in people[:3])
+    assert all(person in wa("tail-log", "--json", "-n", "99")[1] for person in people)
+    assert not any(person in wa("tail-log", "--json", "--mask", "-n", "99")[1] for person in people)
+
+
+def test_hostile_text_cannot_move_the_cursor(wa):
+    wa("replay", FIXTURES)
+    for arguments in (["tail-log", "-n", "999"], ["show", "lead:1", "--unmask"], ["stats"]):
+        assert "\x1b" not in wa(*arguments)[1]
+
+
+def test_output_that_nobody_reads_on_is_no_error(wa):
+    wa("replay", FIXTURES)
+    command = f"{sys.executable} -m wa_hooks_cli tail-log --json -n 999 | head -1; exit ${{PIPESTATUS[0]}}"
+    piped = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+    assert (piped.returncode, piped.stderr) == (0, b"")
+    assert json.loads(piped.stdout)
+
+
+@pytest.mark.processes
+def test_tail_log_follows_through_a_busy_store(wa):
+    wa("replay", TEXT)
+    command = [sys.executable, "-m", "wa_hooks_cli", "tail-log", "-f", "--json", "--poll", "0.05"]
+    tail = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert json.loads(tail.stdout.readline())["tipo_evento"] == "message.text"  # history first
+        exclusive = sqlite3.connect("wa-hooks.db", isolation_level=None)
+        exclusive.execute("BEGIN IMMEDIATE")
+        exclusive.execute("ROLLBACK")
+        wa("replay", FIXTURES / "messages" / "image.json")
+        assert json.loads(tail.stdout.readline())["tipo_evento"] == "message.image"
+        exclusive.close()
+    finally:
+        tail.terminate()
+        tail.wait()
+        tail.stdout.close()
+        tail.stderr.close()
+
+
+def test_verify_signature_holds_and_explains(wa, monkeypatch):
+    monkeypatch.setenv("WHATSAPP_APP_SECRET", "new,old")
+    Path("body").write_bytes(b"{}")
+    assert wa("verify-signature", "body", "--signature", sign(b"{}", "old"))[:2] == (
+        0,
+        "verifies with app secret 2 of 2\n",
+    )
+    code, out, _ = wa("verify-signature", "body", "--signature", sign(b"{ }", "new"), "--explain")
+    assert code == 3
+    assert "no configured app secret matches" in out
+
+
+def test_doctor_finds_what_is_wrong_and_says_the_remedy(wa, monkeypatch):
+    code, out, _ = wa("doctor")
+    assert code == 3
+    assert "FAIL  app secret" in out
+    assert "Set WHATSAPP_APP_SECRET" in out
+    monkeypatch.setenv("WHATSAPP_APP_SECRET", "x")
+    monkeypatch.setenv("WHATSAPP_VERIFY_TOKEN", "y")
+    wa("replay", TEXT)
+    code, out, _ = wa("doctor", "--json")
+    checks = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert all(check["ok"] for check in checks)
+
+
+def test_schema_prints_sql_that_makes_a_store(wa):
+    out = wa("schema")[1]
+    with sqlite3.connect(":memory:") as plain:
+        plain.executescript(out)
+        assert plain.execute("SELECT count(*) FROM wa_events").fetchone() == (0,)
+
+
+def test_settings_come_from_a_dotenv_file_too(wa):
+    Path(".env").write_text("WA_HOOKS_STORE=sqlite:from-dotenv.db\nPATH=/nowhere\n")
+    found = process("replay", TEXT)
+    assert found.returncode == 0
+    assert Path("from-dotenv.db").exists()
+
+
+def test_check_says_what_differs(wa):
+    Path("case.json").write_bytes(TEXT.read_bytes())
+    assert wa("check", "case.json")[0] == 0
+    assert wa("check", "case.json", "--update")[0] == 0
+    expected = Path("case.expected.json")
+    expected.write_text(expected.read_text().replace("message.text", "message.image"))
+    code, out, _ = wa("check", ".")
+    assert code == 3
+    assert '-      "type": "message.image",' in out
+    assert '+      "type": "message.text",' in out
+    assert "1 fixtures, 1 events: 0 passed, 1 failed" in out
