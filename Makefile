@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt lint types imports cov golden docs lock bench clean
+.PHONY: help setup demo test check fmt lint types imports cov golden docs lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +24,6 @@ test: setup ## Run the whole test suite
 
 check: setup lint types imports cov ## What CI runs
 	$(BIN)/wa-hooks check fixtures
-	$(MAKE) test PYTEST_ADDOPTS="-q -m packaging"
 
 fmt: setup ## Format the code
 	$(BIN)/ruff format .

@@ -18,6 +18,7 @@ from wa_webhooks.stores.base import (
     FAILED,
     PROCESSED,
     REFUSED,
+    RUN_GRACE,
     STATES,
     TRANSITIONS,
     ClaimedDelivery,
@@ -180,6 +181,22 @@ def test_a_claim_can_be_kept_to_one_run(store):
     record(store, b"theirs")
     record(store, b"ours", run_id="r1")
     assert [d.body for d in claim(store, run_id="r1")] == [b"ours"]
+
+
+def test_what_a_run_recorded_is_left_to_it_until_it_is_abandoned(store):
+    """A running worker may have older handlers than the operator who replays."""
+    record(store, b"ours", run_id="r1")
+    assert claim(store, token="worker", now=NOW + RUN_GRACE - timedelta(seconds=1)) == []
+    assert len(claim(store, token="worker", now=NOW + RUN_GRACE)) == 1
+
+
+def test_what_a_run_requeued_is_left_to_it_until_it_is_abandoned(store):
+    fill(store)
+    store.requeue(Query(states=(DEAD,)), run_of(), now=NOW)
+    assert claim_events(store, token="worker", limit=1)[0].run_id is None  # the failed one, due all the same
+    assert claim_events(store, token="worker 2") == []
+    assert len(claim_events(store, token="run", run_id="r1")) == 1
+    assert len(claim_events(store, token="worker 3", now=NOW + RUN_GRACE)) == 2
 
 
 def test_large_bodies_are_claimed_a_few_at_a_time(store):

@@ -16,7 +16,10 @@ def mask(value: Any, key: str = "") -> Any:
     if isinstance(value, list):
         return [mask(inner, key) for inner in value]
     masker = _MASKERS.get(key)
-    return value if masker is None or value is None or isinstance(value, bool) else masker(str(value))
+    if masker is None or value is None or isinstance(value, bool):
+        return value
+    # A number under an id's key is one of ours; a phone number or a coordinate may be a number too.
+    return value if masker is mask_id and not isinstance(value, str) else masker(str(value))
 
 
 def mask_phone(phone: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ TRANSITIONS: Mapping[str, frozenset[str]] = {
 }
 """Which state may follow which. To *pending* by reprocessing; out of *dead* and *refused* also by another delivery
 of the same event that succeeds."""
+
+
+RUN_GRACE = timedelta(minutes=15)
+"""How long what a run recorded or requeued is left to that run: workers may have older handlers than the operator
+who started it. After that it counts as abandoned, and any worker takes it up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +183,8 @@ class Store(Protocol):
     ) -> list[ClaimedDelivery]:
         """Lease up to `limit` deliveries that nobody has split, oldest first; fewer where bodies are large.
 
-        Nobody else gets them before `until`. The same `token` again returns the same deliveries.
+        Nobody else gets them before `until`. The same `token` again returns the same deliveries. With `run_id`, only
+        those of that run; without it, those of runs only once they are abandoned (`RUN_GRACE`).
         """
         ...
 

@@ -16,6 +16,7 @@ from ..base import (
     PENDING,
     PROCESSED,
     REFUSED,
+    RUN_GRACE,
     ClaimedDelivery,
     ClaimedEvent,
     Delivery,
@@ -66,7 +67,7 @@ class Log(Connection):
         self, *, limit: int, token: str, now: datetime, until: datetime, run_id: str | None = None
     ) -> list[ClaimedDelivery]:
         """See `Store.claim_deliveries`."""
-        scope = {"limit": limit, "now": to_text(now), "run_id": run_id}
+        scope = {"limit": limit, "now": to_text(now), "run_id": run_id, "abandoned_before": to_text(now - RUN_GRACE)}
         with translated(self.path):
             rows = self._leased("leased_deliveries", token)
             if not rows and self._anything("open_deliveries", "new_deliveries", scope):
@@ -264,7 +265,7 @@ class Log(Connection):
         statement = self._sql["requeue_events"].replace("SCOPE", conditions)
         with translated(self.path), self._transaction():
             self._insert_run(run)
-            parameters |= {"run_id": run.id, "now": to_text(now)}
+            parameters |= {"run_id": run.id, "now": to_text(now), "abandoned_at": to_text(now + RUN_GRACE)}
             return self._db.execute(statement, parameters).rowcount
 
     def save_run(self, run: Run, *, finished_at: datetime | None = None, counts: Mapping[str, int] | None) -> None:

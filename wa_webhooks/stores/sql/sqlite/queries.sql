@@ -19,7 +19,8 @@ SELECT w.delivery_id AS id, length(d.body) AS size
   FROM wa_delivery_work w JOIN wa_deliveries d ON d.id = w.delivery_id
  WHERE w.split_at IS NULL
    AND (w.leased_until IS NULL OR w.leased_until <= :now)
-   AND (:run_id IS NULL OR d.run_id = :run_id)
+   AND CASE WHEN :run_id IS NULL THEN d.run_id IS NULL OR d.received_at <= :abandoned_before
+            ELSE d.run_id = :run_id END
  ORDER BY w.delivery_id LIMIT :limit
 
 -- name: lease_delivery
@@ -42,8 +43,9 @@ UPDATE wa_delivery_work
 -- name: due_events
 SELECT id FROM wa_events
  WHERE state IN ('pending', 'failed')
-   AND (next_attempt_at IS NULL OR next_attempt_at <= :now)
    AND (leased_until IS NULL OR leased_until <= :now)
+   AND CASE WHEN :run_id IS NULL OR state = 'failed' THEN next_attempt_at IS NULL OR next_attempt_at <= :now
+            ELSE 1 END  -- what a run requeued is its own at once, and everybody's when it was abandoned
    AND (:run_id IS NULL OR run_id = :run_id)
  ORDER BY id LIMIT :limit
 
@@ -240,7 +242,7 @@ ON CONFLICT (idempotency_key) DO NOTHING
 
 -- name: requeue_events
 UPDATE wa_events
-   SET state = 'pending', attempts = 0, next_attempt_at = NULL, run_id = :run_id
+   SET state = 'pending', attempts = 0, next_attempt_at = :abandoned_at, run_id = :run_id
  WHERE id IN (SELECT e.id FROM wa_events e WHERE SCOPE)
    AND (leased_until IS NULL OR leased_until <= :now)
 

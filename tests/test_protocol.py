@@ -1,0 +1,381 @@
+"""HTTP/1.1 as the receiver reads and writes it: what is ambiguous is refused, and no bytes are too strange."""
+
+import asyncio
+import http.client
+import io
+from http import HTTPStatus
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from wa_webhooks.receiver.protocol import (
+    LONGEST_HEAD,
+    LONGEST_TARGET,
+    Answer,
+    Refusal,
+    Request,
+    parse_head,
+    read_body,
+    read_head,
+    render,
+)
+
+HOST = b"Host: h\r\n"
+
+
+def head(line=b"GET / HTTP/1.1", headers=HOST):
+    return line + b"\r\n" + headers + b"\r\n"
+
+
+def post(headers):
+    return head(b"POST /webhook HTTP/1.1", HOST + headers)
+
+
+def fed(data, *, end=True):
+    """A reader that holds `data`; must be made inside a loop."""
+    reader = asyncio.StreamReader(limit=LONGEST_HEAD)
+    reader.feed_data(data)
+    if end:
+        reader.feed_eof()
+    return reader
+
+
+def read(data, *, end=True, idle=5.0, patience=5.0):
+    async def main():
+        return await read_head(fed(data, end=end), idle=idle, patience=patience)
+
+    return asyncio.run(main())
+
+
+def test_a_request_is_read_as_it_is():
+    request = parse_head(
+        b"POST /webhook?a=1&b=%C3%A9+x&c&a=2 HTTP/1.1\r\nHOST: h\r\ncontent-length:12\r\n"
+        b"X-Hub-Signature-256:\t sha256=00 \t\r\nX: \xe9\r\nx: 2\r\nEmpty:\r\nExpect: 100-Continue\r\n\r\n"
+    )
+    assert request == Request(
+        method="POST",
+        path="/webhook",
+        query={"a": "2", "b": "é x", "c": ""},
+        headers={
+            "host": "h",
+            "content-length": "12",
+            "x-hub-signature-256": "sha256=00",
+            "x": "é, 2",
+            "empty": "",
+            "expect": "100-Continue",
+        },
+        content_length=12,
+        keep_alive=True,
+        expects_continue=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        (b"/", "/", {}),
+        (b"/webhook?", "/webhook", {}),
+        (b"//webhook", "//webhook", {}),
+        (b"/a/../webhook", "/a/../webhook", {}),
+        (b"/web%68ook", "/web%68ook", {}),
+        (b"/a?b?c=d", "/a", {"b?c": "d"}),
+        (b"/?a=%ff%zz%00", "/", {"a": "\ufffd%zz\0"}),
+        (b"/?a=1;b=2", "/", {"a": "1;b=2"}),
+        (b"/?" + b"a" * (LONGEST_TARGET - 2), "/", {"a" * (LONGEST_TARGET - 2): ""}),
+    ],
+)
+def test_targets_are_split_but_not_normalised(target, path, query):
+    request = parse_head(head(b"GET " + target + b" HTTP/1.1"))
+    assert (request.path, request.query) == (path, query)
+
+
+@pytest.mark.parametrize(
+    ("version", "connection", "keep_alive"),
+    [
+        (b"HTTP/1.1", b"", True),
+        (b"HTTP/1.1", b"Connection: keep-alive\r\n", True),
+        (b"HTTP/1.1", b"Connection: close\r\n", False),
+        (b"HTTP/1.1", b"Connection: Close\r\n", False),
+        (b"HTTP/1.1", b"Connection: upgrade, close\r\n", False),
+        (b"HTTP/1.1", b"Connection: keep-alive\r\nConnection: close\r\n", False),
+        (b"HTTP/1.0", b"", False),
+        (b"HTTP/1.0", b"Connection: Keep-Alive\r\n", True),
+        (b"HTTP/1.0", b"Connection: close, keep-alive\r\n", False),
+    ],
+)
+def test_who_keeps_the_connection(version, connection, keep_alive):
+    assert parse_head(head(b"GET / " + version, HOST + connection)).keep_alive is keep_alive
+
+
+def test_http_1_0_needs_no_host():
+    assert parse_head(head(b"GET / HTTP/1.0", b"")).headers == {}
+
+
+@pytest.mark.parametrize(
+    ("raw", "length"),
+    [
+        (post(b"Content-Length: 0\r\n"), 0),
+        (post(b"Content-Length: 007\r\n"), 7),
+        (post(b"Content-Length: 999999999999999\r\n"), 999999999999999),
+        (head(), 0),
+        (head(b"PUT / HTTP/1.1"), 0),
+        (head(headers=HOST + b"Content-Length: 5\r\n"), 5),
+    ],
+)
+def test_lengths(raw, length):
+    assert parse_head(raw).content_length == length
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "",
+        "-1",
+        "+5",
+        " ",
+        "5 5",
+        "5,5",
+        "5, 5",
+        "0x5",
+        "5_0",
+        "5.0",
+        "1e3",
+        "five",
+        "²",
+        "\xb9\xb2",
+        "9" * 16,
+        "9" * 5000,
+    ],
+)
+def test_lengths_that_are_none(stated):
+    with pytest.raises(Refusal) as refused:
+        parse_head(post(f"Content-Length: {stated}\r\n".encode("latin-1")))
+    assert refused.value.status == HTTPStatus.BAD_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (b"\r\n\r\n", 400),
+        (b"GET /\r\n\r\n", 400),
+        (b"\r\n" + head(), 400),
+        (head(b"GET  / HTTP/1.1"), 400),
+        (head(b" GET / HTTP/1.1"), 400),
+        (head(b"GET / HTTP/1.1 "), 400),
+        (head(b"GET\t/\tHTTP/1.1"), 400),
+        (head(b"G@T / HTTP/1.1"), 400),
+        (head(b"G\xc9T / HTTP/1.1"), 400),
+        (head(b" / HTTP/1.1"), 400),
+        (head(b"GET / HTTP/2.0"), 505),
+        (head(b"GET / HTTP/1.2"), 505),
+        (head(b"GET / http/1.1"), 505),
+        (head(b"GET / HTTP/1.1\n"), 505),
+        (head(b"PRI * HTTP/2.0"), 505),
+        (head(b"GET http://h/webhook HTTP/1.1"), 400),
+        (head(b"OPTIONS * HTTP/1.1"), 400),
+        (head(b"CONNECT h:443 HTTP/1.1"), 400),
+        (head(b"GET webhook HTTP/1.1"), 400),
+        (head("GET /webh\u00f6ok HTTP/1.1".encode()), 400),
+        (head(b"GET /a\0b HTTP/1.1"), 400),
+        (head(b"GET /a\x7fb HTTP/1.1"), 400),
+        (head(b"GET /" + b"a" * LONGEST_TARGET + b" HTTP/1.1"), 414),
+        (head(headers=b""), 400),
+        (head(headers=HOST + HOST), 400),
+        (head(headers=HOST + b"X-Hub-Signature-256: a\r\nx-hub-signature-256: a\r\n"), 400),
+        (head(headers=HOST + b"Content-Type: a\r\nContent-Type: b\r\n"), 400),
+        (head(headers=HOST + b"Folded: a\r\n b\r\n"), 400),
+        (head(headers=HOST + b"Folded: a\r\n\tb\r\n"), 400),
+        (head(headers=b" Host: h\r\n"), 400),
+        (head(headers=HOST + b"No colon\r\n"), 400),
+        (head(headers=HOST + b": no name\r\n"), 400),
+        (head(headers=HOST + b"Spaced : a\r\n"), 400),
+        (head(headers=HOST + b"Spa ced: a\r\n"), 400),
+        (head(headers=HOST + b"N\xe4me: a\r\n"), 400),
+        (head(headers=HOST + b"X: a\nContent-Length: 5\r\n"), 400),
+        (head(headers=HOST + b"X: a\rY: b\r\n"), 400),
+        (head(headers=HOST + b"X: a\0b\r\n"), 400),
+        (head(headers=HOST + b"X: a\x1bb\r\n"), 400),
+        (head(headers=HOST + b"X: a\x7fb\r\n"), 400),
+        (head(headers=HOST + b"X: a\n\r\n"), 400),
+        (post(b""), 411),
+        (post(b"Transfer-Encoding: chunked\r\n"), 411),
+        (post(b"Transfer-Encoding: identity\r\n"), 411),
+        (post(b"Transfer-Encoding:\r\n"), 411),
+        (post(b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), 411),
+        (post(b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"), 411),
+        (post(b"transfer-encoding: chunked\r\nTransfer-Encoding: identity\r\n"), 400),
+        (post(b"Content-Length: 5\r\nContent-Length: 5\r\n"), 400),
+        (post(b"Content-Length: 5\r\ncontent-length: 6\r\n"), 400),
+        (head(headers=HOST + b"Transfer-Encoding: chunked\r\n"), 411),
+    ],
+)
+def test_what_is_malformed_or_ambiguous_is_refused(raw, status):
+    with pytest.raises(Refusal) as refused:
+        parse_head(raw)
+    assert (refused.value.status, refused.value.close) == (status, True)
+
+
+SCRAPS = st.sampled_from(
+    [
+        *(b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b"\0", b"\r\n\r\n", b"GET", b"POST", b"/webhook", b"?", b"%"),
+        *(b"HTTP/1.1", b"HTTP/1.0", b"Host: h", b"Content-Length: ", b"Transfer-Encoding: chunked", b"5", b"-"),
+        *(b"Expect: 100-continue", b"Connection: close", b"a=b&", b"\xff", b"\xc3\xa9", b"POST / HTTP/1.1\r\n"),
+    ]
+)
+HEADS = st.binary(max_size=200) | st.lists(SCRAPS | st.binary(max_size=5), max_size=30).map(b"".join)
+
+
+@given(HEADS)
+@example(b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: \xb2\r\n\r\n")
+@example(b"GET /?" + b"&" * 4000 + b" HTTP/1.0\r\n\r\n")
+@example(b"GET /?%ed%a0%80=%ff HTTP/1.0\r\n\r\n")
+def test_any_head_is_a_request_or_a_refusal(raw):
+    assert outcome(parse_head, raw) in {Request, 400, 411, 414, 505}
+
+
+@given(HEADS, st.sampled_from([b"", b"\r\n\r\n", b"\r\n\r\nPOST"]))
+def test_any_stream_is_a_request_a_refusal_or_a_client_that_left(raw, end):
+    assert outcome(read, raw + end) in {Request, type(None), 400, 411, 414, 505}
+
+
+def outcome(call, raw):
+    """The type of what comes back, or the status of the refusal; any other exception fails the test."""
+    try:
+        return type(call(raw))
+    except Refusal as refusal:
+        return refusal.status
+
+
+@given(
+    st.lists(st.binary(max_size=50) | st.just(b"\r\n\r\nPOST / HTTP/1.1\r\n\r\n"), min_size=1, max_size=5),
+    st.lists(st.integers(min_value=1, max_value=40), min_size=1),
+)
+def test_pipelined_requests_come_apart_where_they_were_joined(bodies, cuts):
+    stream = b"".join(post(b"Content-Length: %d\r\n" % len(body)) + body for body in bodies)
+
+    async def main():
+        reader = asyncio.StreamReader(limit=LONGEST_HEAD)
+        reading = asyncio.create_task(read_all(reader))
+        place = 0
+        while place < len(stream):
+            cut = cuts[place % len(cuts)]
+            reader.feed_data(stream[place : place + cut])
+            place += cut
+            await asyncio.sleep(0)
+        reader.feed_eof()
+        return await reading
+
+    async def read_all(reader):
+        found = []
+        while request := await read_head(reader, idle=5.0, patience=5.0):
+            found.append(await read_body(reader, request.content_length, patience=5.0))
+        return found
+
+    assert asyncio.run(main()) == bodies
+
+
+def test_a_head_of_just_the_limit_is_read_and_one_more_byte_is_refused():
+    # The first byte is read apart: a head may have one more than the limit of the rest, its end not counted.
+    room = LONGEST_HEAD + 1 + 4 - len(head(headers=HOST + b"X: \r\n"))
+    assert read(head(headers=HOST + b"X: " + b"a" * room + b"\r\n")).headers["x"] == "a" * room
+    with pytest.raises(Refusal) as refused:
+        read(head(headers=HOST + b"X: " + b"a" * (room + 1) + b"\r\n"))
+    assert refused.value.status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"GET /" + b"a" * 2 * LONGEST_HEAD,
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 2 * LONGEST_HEAD,
+        b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * LONGEST_HEAD,
+        b"\n" * 2 * LONGEST_HEAD,
+    ],
+)
+def test_a_head_without_end_is_refused_before_it_fills_the_memory(raw):
+    with pytest.raises(Refusal) as refused:
+        read(raw, end=False)
+    assert refused.value.status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+
+
+@pytest.mark.parametrize("raw", [b"", b"G", b"GET / HTTP/1.1\r\nHost: h\r\n", b"GET / HTTP/1.1\r\nHost: h\r\n\r"])
+def test_a_client_that_leaves_before_the_head_is_there_gets_no_answer(raw):
+    assert read(raw) is None
+
+
+def test_a_client_that_says_nothing_is_let_go():
+    assert read(b"", end=False, idle=0.01) is None
+
+
+def test_a_slow_head_is_refused():
+    with pytest.raises(Refusal) as refused:
+        read(b"GET / HTTP/1.1\r\n", end=False, patience=0.01)
+    assert refused.value.status == HTTPStatus.REQUEST_TIMEOUT
+
+
+def test_bodies():
+    async def main():
+        reader = fed(b"12345rest")
+        assert await read_body(reader, 0, patience=5.0) == b""
+        assert await read_body(reader, 5, patience=5.0) == b"12345"
+        assert await read_body(reader, 5, patience=5.0) is None
+        with pytest.raises(Refusal) as refused:
+            await read_body(fed(b"1234", end=False), 5, patience=0.01)
+        assert refused.value.status == HTTPStatus.REQUEST_TIMEOUT
+
+    asyncio.run(main())
+
+
+def test_an_answer_is_written_so():
+    assert render(Answer(text="ok\n"), keep_alive=True) == (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
+        b"Content-Length: 3\r\nConnection: keep-alive\r\n\r\nok\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (Answer(status=HTTPStatus.METHOD_NOT_ALLOWED, allow="GET, POST"), {"Allow": "GET, POST"}),
+        (Answer(status=HTTPStatus.SERVICE_UNAVAILABLE), {"Retry-After": "5"}),
+        (Answer(status=HTTPStatus.OK), {"Allow": None, "Retry-After": None, "Connection": "close"}),
+    ],
+)
+def test_the_headers_that_belong_to_an_answer(answer, expected):
+    headers = parsed(render(answer, keep_alive=False)).headers
+    assert {name: headers[name] for name in expected} == expected
+
+
+FINAL = [status for status in HTTPStatus if status >= HTTPStatus.OK]
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",))), st.booleans(), st.sampled_from(FINAL))
+def test_any_answer_can_be_read(text, keep_alive, status):
+    found = parsed(render(Answer(status=status, text=text), keep_alive=keep_alive))
+    assert found.status == status
+    assert found.headers["Connection"] == ("keep-alive" if keep_alive else "close")
+    assert found.headers["Content-Length"] == str(len(text.encode()))
+    if status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+        assert found.read().decode() == text
+
+
+def test_a_head_tells_the_length_of_the_body_that_it_leaves_out():
+    whole = render(Answer(text="olá\n"), keep_alive=True)
+    assert render(Answer(text="olá\n"), keep_alive=True, head_only=True) == whole.removesuffix("olá\n".encode())
+
+
+class Received:
+    """What `http.client` reads an answer from."""
+
+    def __init__(self, raw):
+        self._raw = raw
+
+    def makefile(self, _mode):
+        return io.BytesIO(self._raw)
+
+
+def parsed(raw):
+    response = http.client.HTTPResponse(Received(raw))
+    response.begin()
+    return response
