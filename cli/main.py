@@ -63,7 +63,11 @@ def main(arguments: list[str] | None = None) -> int:
     except WaHooksError as exc:
         return _fail(str(exc), exc.hint, exc.exit_code)
     except typer.TyperException as exc:  # wrong usage, said with the command's own usage line
-        (exc.show if hasattr(exc, "show") else lambda: typer.echo(exc, err=True))()
+        show = getattr(exc, "show", None)
+        if show:
+            show()
+        else:
+            typer.echo(exc.format_message(), err=True)
         return exc.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return 130

@@ -121,7 +121,7 @@ def summary(what: str, figures: Mapping[str, Any], *, json: bool) -> None:
         return
     shown = [f"{value} {name}" for name, value in figures.items() if isinstance(value, int)]
     shown += [f"{name} {value}" for name, value in figures.items() if isinstance(value, str)]
-    shown += [f"{count} × {status}" for status, count in figures.get("statuses", {}).items()]
+    shown += [f"{count} times {status}" for status, count in figures.get("statuses", {}).items()]
     typer.echo(f"{what}: {', '.join(shown)}")
 
 

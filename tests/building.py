@@ -87,12 +87,14 @@ def changes_of(body):
 
 
 _TEXTS = st.text(st.characters(exclude_categories=()), max_size=12)
-_META_KEYS = sorted(
-    """object entry id time changes field value metadata phone_number_id display_phone_number contacts wa_id user_id
-    profile name messages statuses calls errors groups history message_echoes automatic_events user_preferences from
-    to type timestamp text body interactive context referral status recipient_id event direction conversation pricing
-    payment transaction code error_data details waba_info waba_id unreadable title payload message_id""".split()
-)
+_NAMES = """
+    object entry id time changes field value metadata phone_number_id display_phone_number contacts wa_id user_id
+    profile name messages statuses calls errors groups history message_echoes automatic_events user_preferences
+    from to type timestamp text body interactive context referral status recipient_id event direction
+    conversation pricing payment transaction code error_data details waba_info waba_id unreadable title payload
+    message_id
+"""
+_META_KEYS = sorted(_NAMES.split())
 _META_WORDS = [
     "messages",
     "calls",

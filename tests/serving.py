@@ -146,11 +146,12 @@ def locked(path):
 
 
 class InThread:
-    """A receiver on a loop in a thread: `port`, and what it is made of."""
+    """A receiver on a loop in a thread: `port`, what it is made of, and how many connections have `ended`."""
 
     def __init__(self, store, settings):
         self._settings = settings
         self._store = store
+        self.ended = 0
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="receiver")
 
@@ -159,13 +160,21 @@ class InThread:
         self._stop = asyncio.Event()
         self.recorder = Recorder(self._store.append, lambda: None)
         self.receiver = Receiver(self._settings, self.recorder, self._store)
-        server = await asyncio.start_server(self.receiver.connection, "127.0.0.1", 0, limit=LONGEST_HEAD)
+        server = await asyncio.start_server(self._connection, "127.0.0.1", 0, limit=LONGEST_HEAD)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
         server.close()
         await self.receiver.drain()
         await self.recorder.close()
+        for _ in range(5):  # what has been accepted a moment ago begins, and ends
+            await asyncio.sleep(0)
+
+    async def _connection(self, reader, writer):
+        try:
+            await self.receiver.connection(reader, writer)
+        finally:
+            self.ended += 1
 
     def start(self):
         self._thread.start()
@@ -173,7 +182,8 @@ class InThread:
 
     def stop(self):
         """Ask it to drain; `join` waits for that."""
-        self._loop.call_soon_threadsafe(self._stop.set)
+        with contextlib.suppress(RuntimeError):  # its loop has ended already
+            self._loop.call_soon_threadsafe(self._stop.set)
 
     def join(self):
         self._thread.join(DEADLINE)
@@ -203,13 +213,17 @@ class Process:
             self.process = subprocess.Popen(
                 command, env=serve_environment(**environment), cwd=folder, stderr=log, stdout=log
             )
-        self.listening = until(self._listening, "it does not listen")
+        try:
+            self.listening = until(self._listening, "it does not listen")
+        except BaseException:
+            self.kill()
+            raise
         self.port = self.listening["port"]
 
     def _listening(self):
-        line, end, _ = self.log().partition("\n")
-        assert end or self.process.poll() is None, self.log()
-        return json.loads(line) if end else None
+        assert self.process.poll() is None, self.log()
+        lines = [json.loads(line) for line in self.log().splitlines(keepends=True) if line.endswith("\n")]
+        return next((line for line in lines if line["event"] == "listening"), None)
 
     def log(self):
         return self._log.read_text("utf-8")
@@ -218,6 +232,11 @@ class Process:
         """Send a signal; return the exit code."""
         self.process.send_signal(number)
         return self.process.wait(DEADLINE)
+
+    def kill(self):
+        """End it now, if it still runs."""
+        self.process.kill()
+        self.process.wait(DEADLINE)
 
 
 def serve_command(store, *options):
@@ -237,5 +256,4 @@ def serving(folder, *options, **more):
     try:
         yield made
     finally:
-        made.process.kill()
-        made.process.wait(DEADLINE)
+        made.kill()

@@ -155,11 +155,77 @@ def test_a_number_that_changed_hands_does_not_merge_two_people(tmp_path):
         assert "BR.2" in phone["lead_id"]
 
 
-def test_the_newest_name_stays(tmp_path):
-    told = [seen(bsuid="BR.1", at=at, name=name) for at, name in ((1, "Ana"), (3, "Ana Souza"), (2, "A."))]
+def test_a_number_that_passes_between_two_known_people_merges_nobody(tmp_path):
+    told = [seen("5511900000012", "BR.1", at=1), seen(bsuid="BR.2", at=2), seen("5511900000012", "BR.2", at=3)]
     for order in permutations(told):
-        (lead,) = state_after(tmp_path, order)["wa_leads"]
+        state = state_after(tmp_path, order, size=1)
+        assert len(state["wa_leads"]) == 2
+        assert [row["lead_id"] for row in state["wa_messages"]].count(state["wa_leads"][0]["id"]) in (1, 2)
+
+
+@pytest.mark.parametrize("times", [(1, 3, 2), (1, 2, 2)], ids=["newest", "tie in the same second"])
+def test_the_newest_name_stays(tmp_path, times):
+    told = [seen(bsuid="BR.1", at=at, name=name) for at, name in zip(times, ("Ana", "Ana Souza", "A."), strict=True)]
+    for order in permutations(told):
+        (lead,) = state_after(tmp_path, order, size=1)["wa_leads"]
         assert lead["name"] == "Ana Souza"
+
+
+def retold(words, at):
+    item = {"id": "wamid.R", "from": "5511900000012", "timestamp": str(at), "type": "text", "text": {"body": words}}
+    value = {"metadata": {"phone_number_id": "P1"}, "messages": [item]}
+    return json.dumps({"entry": [{"id": "W1", "changes": [{"field": "messages", "value": value}]}]}).encode()
+
+
+@pytest.mark.parametrize("times", [(1, 3, 2), (2, 2, 2)], ids=["newest", "tie in the same second"])
+def test_the_newest_content_of_a_message_stays(tmp_path, times):
+    told = [retold(words, at) for words, at in zip(("one", "two", "three"), times, strict=True)]
+    states = [state_after(tmp_path, order, size=1)["wa_messages"] for order in permutations(told)]
+    assert all(state == states[0] for state in states)
+    if len(set(times)) > 1:
+        assert states[0][0]["text"] == "two"
+    assert states[0][0]["at"].endswith(f"0{min(times)}.000000Z")
+
+
+@pytest.mark.parametrize("times", [(2, 1, 3), (1, 1, 1)], ids=["earliest", "tie in the same second"])
+def test_the_earliest_failure_of_a_message_counts(tmp_path, times):
+    told = [
+        status("failed", at, errors=[{"code": code, "title": f"error {code}"}])
+        for code, at in zip((131026, 131049, 131050), times, strict=True)
+    ]
+    states = [state_after(tmp_path, order, size=1)["wa_messages"] for order in permutations(told)]
+    assert all(state == states[0] for state in states)
+    (message,) = states[0]
+    assert message["failed_code"] == (131049 if len(set(times)) > 1 else 131026)
+    assert message["failed_text"] == f"error {message['failed_code']}"
+
+
+def call(at, **more):
+    item = {"id": "wacid.C", "from": "5511900000012", "timestamp": str(at), "direction": "USER_INITIATED", **more}
+    value = {"metadata": {"phone_number_id": "P1"}, "calls": [item]}
+    return json.dumps({"entry": [{"id": "W1", "changes": [{"field": "calls", "value": value}]}]}).encode()
+
+
+CONNECT = call(1795000000, event="connect")
+ENDED = {"start_time": "1795000010", "end_time": "1795000030", "duration": 20}
+ERRORS = {"errors": [{"code": 138021, "title": "no media"}]}
+
+
+@pytest.mark.parametrize(
+    ("told", "outcome"),
+    [
+        ([CONNECT], "ringing"),
+        ([CONNECT, call(1795000030, event="terminate", status="COMPLETED", **ENDED)], "answered"),
+        ([CONNECT, call(1795000030, event="terminate", status="FAILED", **ENDED, **ERRORS)], "answered"),
+        ([CONNECT, call(1795000030, event="terminate", status="FAILED")], "missed"),
+        ([CONNECT, call(1795000030, event="terminate", status="FAILED", **ERRORS)], "failed"),
+        ([call(1795000030, event="terminate", direction="BUSINESS_INITIATED")], "unanswered"),
+    ],
+)
+def test_a_call_ends_as_it_ended_in_any_order(tmp_path, told, outcome):
+    for order in permutations(told):
+        (row,) = state_after(tmp_path, order, size=1)["wa_calls"]
+        assert row["outcome"] == outcome
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -108,7 +108,7 @@ def assert_nothing_leaks(text, body=BODY):
 CASES = {
     "signed": ("POST", "/webhook", signed(BODY), BODY, 200, "ok\n", 1),
     "with a query": ("POST", "/webhook?a=1&hub.mode=subscribe", signed(BODY), BODY, 200, "ok\n", 1),
-    "without a host in its target": ("POST", "/webhook", signed(BODY, Host=""), BODY, 200, "ok\n", 1),
+    "an empty host": ("POST", "/webhook", signed(BODY, Host=""), BODY, 200, "ok\n", 1),
     "another content type": ("POST", "/webhook", signed(BODY, **{"Content-Type": "x/y"}), BODY, 200, "ok\n", 1),
     "a header that is not ASCII": (
         "POST",
@@ -122,7 +122,7 @@ CASES = {
     "lower-case header name": ("POST", "/webhook", {"x-hub-signature-256": signature_of(BODY)}, BODY, 200, "ok\n", 1),
     "not JSON": ("POST", "/webhook", signed(NOT_JSON), NOT_JSON, 200, "ok\n", 1),
     "empty": ("POST", "/webhook", signed(b""), b"", 200, "ok\n", 1),
-    "waits for continue": ("POST", "/webhook", signed(BODY, Expect="200-ok"), BODY, 200, "ok\n", 1),
+    "another expectation": ("POST", "/webhook", signed(BODY, Expect="200-ok"), BODY, 200, "ok\n", 1),
     "unsigned": ("POST", "/webhook", {}, BODY, 401, REFUSED, 0),
     "unsigned and empty": ("POST", "/webhook", {}, b"", 401, REFUSED, 0),
     "signed with another secret": (
@@ -209,9 +209,7 @@ def test_the_endpoint(receiver, path, caplog, case):
     with Client(receiver.port) as client:
         answer = client.ask(request(method, target, headers, body), method)
         assert (answer.status, answer.text) == (status, text)
-        assert answer.headers.get("allow") == (
-            text.strip(".\n").removeprefix("Use ") if status == 405 and text else None
-        ) or (method == "HEAD")
+        assert answer.headers.get("allow") in (("GET, POST", "GET, HEAD") if status == 405 else (None,))
         assert recorded(path) == [body] * rows
         assert_nothing_leaks(client.raw.decode() + logged(caplog), body)
     assert failures(caplog) == []
@@ -326,7 +324,7 @@ def test_pipelined_requests_are_answered_in_order(receiver, path):
         client.send(
             delivery(b"0") + request("GET", "/healthz", body=b"ignored") + request(body=b"x") + delivery(b"1")
         )
-        assert [(client.answer().status, client.answer().text) for _ in range(2)] == [(200, "ok\n"), (401, "ok\n")]
+        assert [client.answer().text for _ in range(4)] == ["ok\n", "ok\n", REFUSED, "ok\n"]
         client.send(delivery(b"2") + b"NONSENSE\r\n\r\n" + delivery(b"3"))
         assert client.answer().status == 200
         assert client.answer().status == 400
@@ -389,7 +387,7 @@ def test_a_client_that_leaves_in_the_middle_is_forgotten(receiver, path, caplog,
             assert client.rest() == b""
         elif how == "reset":
             client.vanish()
-    until(lambda: not receiver.receiver._busy and not receiver.receiver._idle)
+    until(lambda: receiver.ended == 1)
     assert recorded(path) == []
     assert failures(caplog) == []
 
@@ -411,16 +409,19 @@ def test_clients_that_take_no_notice_of_a_refusal(receiver, caplog):
         client = Client(receiver.port)
         client.send(b"NONSENSE\r\n\r\n")
         client.vanish()
-    until(lambda: not receiver.receiver._busy and not receiver.receiver._idle)
+    until(lambda: receiver.ended == 20)
     assert failures(caplog) == []
 
 
 def test_a_client_that_never_reads_its_answers_is_dropped(store, caplog):
     # Its connection must end with its patience, or each such client holds a socket for ever.
+    def ask_on(client):
+        while True:
+            client.send(request("GET", "/healthz") * 10_000)
+
     with receiving(store, patience=0.3) as receiver:
         with Client(receiver.port, timeout=8) as client, pytest.raises(ConnectionError):
-            while True:
-                client.send(request("GET", "/healthz") * 10_000)
+            ask_on(client)
         assert ask(receiver.port, "GET", "/healthz").status == 200
     assert failures(caplog) == []
 
@@ -495,13 +496,12 @@ def test_a_silent_client_is_let_go_without_a_word(store):
 
 def test_a_locked_store_means_503_until_it_is_free(receiver, path, caplog):
     assert ask(receiver.port, headers=signed(b"1"), body=b"1").status == 200
-    with locked(path):
-        with Client(receiver.port) as client:
-            answer = client.ask(delivery(BODY))
-            assert (answer.status, answer.text, answer.headers["retry-after"]) == (503, AGAIN, "5")
-            assert not answer.closes
-            assert client.ask(request("GET", "/readyz")).status == 503
-            assert client.ask(request("GET", "/healthz")).status == 200
+    with locked(path), Client(receiver.port) as client:
+        answer = client.ask(delivery(BODY))
+        assert (answer.status, answer.text, answer.headers["retry-after"]) == (503, AGAIN, "5")
+        assert not answer.closes
+        assert client.ask(request("GET", "/readyz")).status == 503
+        assert client.ask(request("GET", "/healthz")).status == 200
     assert ask(receiver.port, "GET", "/readyz").status == 200
     assert ask(receiver.port, headers=signed(b"2"), body=b"2").status == 200
     assert recorded(path) == [b"1", b"2"]
@@ -528,7 +528,7 @@ def test_a_store_that_was_replaced_is_not_recorded_into_unseen(receiver, path, t
 
 
 def test_deliveries_do_not_queue_behind_probes(slow):
-    # While a store is locked each probe waits for it in turn: anybody could keep deliveries from their 503 for minutes.
+    # Each probe of a locked store waits for it in turn: anybody could keep deliveries from their 503 for minutes.
     with receiving(slow) as receiver:
         probes = [Client(receiver.port) for _ in range(20)]
         try:

@@ -1,5 +1,6 @@
 """Signatures and the handshake: what is let in, what is not, and why not."""
 
+import contextlib
 import json
 from datetime import UTC, datetime
 
@@ -82,16 +83,14 @@ def test_an_empty_secret_is_a_fault_of_the_configuration(secrets):
         verify(BODY, sign(BODY, ""), secrets)
 
 
-@given(st.binary(), HEADERS, SECRETS, st.booleans())
-@example(b"", None, ["caf\udce9"], True)
-@example(b"", None, ["\ud800"], False)
+@given(body=st.binary(), header=HEADERS, secrets=SECRETS, well_formed=st.booleans())
+@example(body=b"", header=None, secrets=["caf\udce9"], well_formed=True)
+@example(body=b"", header=None, secrets=["\ud800"], well_formed=True)
 def test_verify_is_total(body, header, secrets, well_formed):
     if well_formed:
         header = "sha256=" + "0" * 64
-    try:
+    with contextlib.suppress(SignatureError):
         assert verify(body, header, secrets) in range(len(secrets))
-    except SignatureError:
-        pass
 
 
 @given(st.binary(), st.lists(st.text(min_size=1), min_size=1, max_size=4, unique=True), st.data())

@@ -122,6 +122,13 @@ def test_each_migration_is_one_transaction_with_its_record(tmp_path, monkeypatch
         assert plain.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
 
 
+def test_a_commit_waits_for_the_disk(path):
+    store = open_store(f"sqlite:{path}")
+    settings = {name: store._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode")}
+    assert settings == {"synchronous": 2, "journal_mode": "wal"}  # FULL
+    store.close()
+
+
 def test_a_newer_schema_is_refused_with_what_to_do(path):
     with sqlite3.connect(path) as plain:
         plain.execute("INSERT INTO wa_migrations VALUES ('9999_from_the_future', '2030-01-01')")
