@@ -7,11 +7,16 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from wa_webhooks.errors import ConfigError
+
+_LEVELS = ("debug", "info", "warning", "error")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 def configure(level: str) -> None:
     """Send the logs of wa-hooks to stderr."""
+    if level.lower() not in _LEVELS:
+        raise ConfigError(f"{level!r} is no log level", hint=f"Levels are {', '.join(_LEVELS)}.")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines() if sys.stderr.isatty() else _Json())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except SystemExit as exc:
-        # Nothing of ours exits like this. typer does, with 1, when the reader of our output has had enough (`| head`).
+        # Nothing of ours exits like this. typer does, with 1, when nobody reads our output any more (`| head`).
         return 0 if exc.code == 1 else int(exc.code or 0)
     except Exception as exc:  # noqa: BLE001 - the last resort
         if os.environ.get("WA_HOOKS_DEBUG"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -66,7 +67,7 @@ def serve(
     from wa_webhooks.receiver import server
     from wa_webhooks.stores import open_store
 
-    if not path.startswith("/") or path in ("/healthz", "/readyz"):
+    if not re.fullmatch(r"/[!-~]*", path) or set(path) & set("?#") or path in ("/healthz", "/readyz"):
         raise ConfigError(f"{path!r} is no path for the callback URL", hint="Write it like /webhook.")
     listen = server.Settings(
         app_secrets=settings.app_secrets(),
@@ -93,11 +94,6 @@ def serve(
             workers=workers,
             listening=lambda at: _say_listening(at["host"], at["port"], path, store),
         )
-    except OSError as exc:
-        raise ConfigError(
-            f"cannot listen on {host} port {port}: {exc.strerror}",
-            hint="Choose another with --host and --port.",
-        ) from exc
     finally:
         front.close()
     return 130 if by == signal.SIGINT else 0

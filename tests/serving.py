@@ -160,7 +160,7 @@ class InThread:
         self._stop = asyncio.Event()
         self.recorder = Recorder(self._store.append, lambda: None)
         self.receiver = Receiver(self._settings, self.recorder, self._store)
-        server = await asyncio.start_server(self._connection, "127.0.0.1", 0, limit=LONGEST_HEAD)
+        server = await asyncio.start_server(self._connection, "127.0.0.1", 0, limit=LONGEST_HEAD, backlog=1024)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()

@@ -311,7 +311,7 @@ def test_a_connection_serves_many_requests(receiver, path):
         for number in range(3):
             answer = client.ask(delivery(b"%d" % number))
             assert (answer.status, answer.closes) == (200, False)
-        assert client.ask(request(headers={}, body=BODY)).status == 401
+        assert client.ask(request(headers=signed(b"another body"), body=BODY)).status == 401
         assert client.ask(request("GET", "/healthz")).status == 200
         assert client.ask(request("HEAD", "/healthz"), "HEAD").status == 200
         assert client.ask(delivery(b"3", Connection="close")).closes
@@ -322,7 +322,10 @@ def test_a_connection_serves_many_requests(receiver, path):
 def test_pipelined_requests_are_answered_in_order(receiver, path):
     with Client(receiver.port) as client:
         client.send(
-            delivery(b"0") + request("GET", "/healthz", body=b"ignored") + request(body=b"x") + delivery(b"1")
+            delivery(b"0")
+            + request("GET", "/healthz", body=b"ignored")
+            + request(headers=signed(b"y"), body=b"x")
+            + delivery(b"1")
         )
         assert [client.answer().text for _ in range(4)] == ["ok\n", "ok\n", REFUSED, "ok\n"]
         client.send(delivery(b"2") + b"NONSENSE\r\n\r\n" + delivery(b"3"))
@@ -330,6 +333,17 @@ def test_pipelined_requests_are_answered_in_order(receiver, path):
         assert client.answer().status == 400
         assert client.rest() == b""
     assert recorded(path) == [b"0", b"1", b"2"]
+
+
+def test_an_unsigned_body_is_refused_before_it_is_read(receiver, path):
+    """Strangers must not fill the memory."""
+    with Client(receiver.port) as client:
+        client.send(request(headers={"Content-Length": "3000000"}))
+        assert client.answer().status == 401
+    with Client(receiver.port) as client:
+        answer = client.ask(request(body=BODY) + delivery(b"hidden"))
+        assert (answer.status, answer.closes) == (401, True)
+    assert recorded(path) == []
 
 
 def test_what_follows_a_refused_body_is_not_a_request(receiver, path):
@@ -420,7 +434,7 @@ def test_a_client_that_never_reads_its_answers_is_dropped(store, caplog):
             client.send(request("GET", "/healthz") * 10_000)
 
     with receiving(store, patience=0.3) as receiver:
-        with Client(receiver.port, timeout=8) as client, pytest.raises(ConnectionError):
+        with Client(receiver.port) as client, pytest.raises(ConnectionError):
             ask_on(client)
         assert ask(receiver.port, "GET", "/healthz").status == 200
     assert failures(caplog) == []

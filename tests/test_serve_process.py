@@ -164,6 +164,7 @@ def test_a_secret_that_is_missing_or_unusable(tmp_path, environment, said):
         ("--handlers", "no_such_module:registry"),
         ("--store", "somewhere:else"),
     ],
+    ids=" ".join,
 )
 def test_an_option_that_cannot_be_meant(tmp_path, options):
     with contextlib.ExitStack() as stack:

@@ -122,7 +122,7 @@ class Pipeline:
     origin: Origin = field(default_factory=Origin)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Callable[[], datetime] = _now
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], object] = time.sleep
     lease: float = 60.0
 
     def process(self, *, run_id: str | None = None, limit: int = 100) -> Tally:

@@ -36,7 +36,7 @@ def is_transient(exc: BaseException) -> bool:
     return exc.transient if isinstance(exc, WaHooksError) else isinstance(exc, ConnectionError | TimeoutError)
 
 
-def patiently(call: Callable[[], T], *, tries: int = 3, sleep: Callable[[float], None] = time.sleep) -> T:
+def patiently(call: Callable[[], T], *, tries: int = 3, sleep: Callable[[float], object] = time.sleep) -> T:
     """Return what `call` returns; while it fails with a transient error, try again, `tries` times in all.
 
     Waits 0.1 s to 2 s, growing, with jitter. The last error is raised as it is.
@@ -49,12 +49,15 @@ def patiently(call: Callable[[], T], *, tries: int = 3, sleep: Callable[[float],
     # Loaded only here: the first try succeeds nearly always, and commands start faster without it.
     import tenacity  # noqa: PLC0415
 
+    def pause(seconds: float) -> None:
+        sleep(seconds)
+
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_transient),
         stop=tenacity.stop_after_attempt(tries - 1),
         wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=2, jitter=0.1),
         before_sleep=_log_retry,
-        sleep=sleep,
+        sleep=pause,
         reraise=True,
     )
     sleep(random.uniform(0.1, 0.2))  # noqa: S311 - jitter

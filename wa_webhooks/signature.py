@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from .errors import ConfigError, HandshakeRefusedError, SignatureMismatchError, 
 HEADER = "X-Hub-Signature-256"
 _PREFIX = b"sha256="
 _HEX_LENGTH = 64
+_SIGNATURE = re.compile(rb"sha256=[0-9A-Fa-f]{64}")
 
 
 class Explanation(NamedTuple):
@@ -30,8 +32,7 @@ class Explanation(NamedTuple):
 
 def sign(body: bytes, secret: str) -> str:
     """Return the header value with which Meta would sign `body` under the app `secret`."""
-    key = secret.encode("utf-8", "surrogateescape")  # what os.environ makes of bytes that are not UTF-8
-    return "sha256=" + hmac.new(key, body, hashlib.sha256).hexdigest()
+    return "sha256=" + hmac.new(_key(secret), body, hashlib.sha256).hexdigest()
 
 
 def verify(body: bytes, header: str | bytes | None, secrets: Sequence[str]) -> int:
@@ -47,13 +48,18 @@ def verify(body: bytes, header: str | bytes | None, secrets: Sequence[str]) -> i
     """
     if not secrets or not all(secrets):
         raise ConfigError("no app secret to verify with")
-    given = _header_bytes(header)
-    if not given.startswith(_PREFIX) or len(given) != len(_PREFIX) + _HEX_LENGTH:
+    if not is_signature(header):
         raise SignatureMissingError
+    given = _header_bytes(header)
     matches = [hmac.compare_digest(sign(body, secret).encode(), given) for secret in secrets]
     if True not in matches:
         raise SignatureMismatchError
     return matches.index(True)
+
+
+def is_signature(header: str | bytes | None) -> bool:
+    """Whether a header has the form of a signature; says nothing of whose it is."""
+    return _SIGNATURE.fullmatch(_header_bytes(header)) is not None
 
 
 def challenge(query: Mapping[str, str], verify_token: str) -> str:
@@ -63,7 +69,7 @@ def challenge(query: Mapping[str, str], verify_token: str) -> str:
         HandshakeRefusedError: another mode than `subscribe`, no challenge, or another token.
     """
     given = query.get("hub.verify_token", "").encode("utf-8", "backslashreplace")
-    token_matches = bool(verify_token) and hmac.compare_digest(given, verify_token.encode())
+    token_matches = bool(verify_token) and hmac.compare_digest(given, _key(verify_token))
     if query.get("hub.mode") != "subscribe" or not query.get("hub.challenge") or not token_matches:
         raise HandshakeRefusedError
     return query["hub.challenge"]
@@ -139,9 +145,17 @@ def _matches(body: bytes, given: bytes, secrets: Sequence[str]) -> bool:
     return any(hmac.compare_digest(sign(body, secret).encode(), given) for secret in secrets)
 
 
+def _key(secret: str) -> bytes:
+    """A secret's bytes: also of one that is not UTF-8, which the environment gives with surrogates."""
+    try:
+        return secret.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return secret.encode("utf-8", "backslashreplace")
+
+
 def _header_bytes(header: str | bytes | None) -> bytes:
     if header is None:
         return b""
     if isinstance(header, bytes):
-        return header.strip()
-    return header.strip().encode("utf-8", "backslashreplace")
+        return header.strip(b" \t\r\n")
+    return header.strip(" \t\r\n").encode("utf-8", "backslashreplace")

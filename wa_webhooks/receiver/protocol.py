@@ -24,12 +24,11 @@ _ONCE = frozenset({"content-length", "host", "transfer-encoding", "x-hub-signatu
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault
     """A request that is answered with an error; `sentence` is fixed and reveals nothing."""
 
-    def __init__(self, status: HTTPStatus, sentence: str, *, close: bool = True, allow: str | None = None) -> None:
-        """Keep the answer; `close` ends the connection after it."""
+    def __init__(self, status: HTTPStatus, sentence: str, *, allow: str | None = None) -> None:
+        """Keep the answer; the connection ends after it."""
         super().__init__(sentence)
         self.status = status
         self.sentence = sentence
-        self.close = close
         self.allow = allow
 
 
@@ -84,7 +83,7 @@ def parse_head(head: bytes) -> Request:
         headers=headers,
         content_length=_content_length(method, headers),
         keep_alive="close" not in connection and (version == b"HTTP/1.1" or "keep-alive" in connection),
-        expects_continue=headers.get("expect", "").lower() == "100-continue",
+        expects_continue=version == b"HTTP/1.1" and headers.get("expect", "").lower() == "100-continue",
     )
 
 

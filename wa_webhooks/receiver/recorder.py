@@ -71,7 +71,7 @@ class Recorder:
         """Finish what waits, then let the thread go."""
         while self._committing:
             await asyncio.wait([self._committing])
-        self._thread.shutdown()
+        self._thread.shutdown(cancel_futures=True)
 
 
 def _settle(batch: Sequence[tuple[Delivery, asyncio.Future[int]]], error: StoreError) -> None:

@@ -7,16 +7,20 @@ so that Meta sends it again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import logging
+import math
 import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import Any
 
 from .. import signature
-from ..errors import HandshakeRefusedError, SignatureError, StoreError
+from ..errors import ConfigError, HandshakeRefusedError, SignatureError, StoreError
 from ..pipeline import Pipeline, receive
 from ..stores.base import Store
 from ..worker import work
@@ -27,6 +31,11 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_LARGEST_BODY = 4_000_000
 """Meta sends up to 3 MB."""
+
+_MOST_RECEIVING = 128 * 2**20
+"""Bytes of bodies that may be on their way in at a time; beyond, a delivery is refused instead of kept in memory."""
+
+_UNSIGNED = "The signature is missing or wrong."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +61,8 @@ class Receiver:
         self._settings = settings
         self._recorder = recorder
         self._store = store
+        self._probe: asyncio.Task[None] | None = None
+        self._receiving = 0
         self._busy: set[asyncio.Task[None]] = set()
         self._idle: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -89,7 +100,11 @@ class Receiver:
             self._admit(request)
             if request.expects_continue:
                 writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            body = await read_body(reader, request.content_length, patience=settings.patience)
+            self._receiving += request.content_length
+            try:
+                body = await read_body(reader, request.content_length, patience=settings.patience)
+            finally:
+                self._receiving -= request.content_length
             if body is None:
                 return False
             answer = await self._answer(request, body, source)
@@ -99,7 +114,7 @@ class Receiver:
             unread = request is None or request.content_length > 0
             await self._write(writer, request, answer, keep_alive=False)
             if unread:
-                await _discard(reader, writer)
+                await _discard(reader, writer, settings.patience)
             return False
         keep_alive = request.keep_alive and not self._closing
         await self._write(writer, request, answer, keep_alive=keep_alive)
@@ -111,11 +126,16 @@ class Receiver:
         self, writer: asyncio.StreamWriter, request: Request | None, answer: Answer, *, keep_alive: bool
     ) -> None:
         head_only = request is not None and request.method == "HEAD"
+        writer.transport.set_write_buffer_limits(high=0)  # so that `drain` waits for every byte
         writer.write(render(answer, keep_alive=keep_alive, head_only=head_only))
-        await asyncio.wait_for(writer.drain(), self._settings.patience)
+        try:
+            await asyncio.wait_for(writer.drain(), self._settings.patience)
+        except TimeoutError:
+            writer.transport.abort()  # closing would wait for a client that does not read
+            raise ConnectionAbortedError from None
 
     def _admit(self, request: Request) -> None:
-        """Refuse what nobody answers, and what is too large, before its body is read."""
+        """Refuse what can be refused before its body is read, so that strangers cannot fill the memory."""
         allowed = {
             self._settings.path: ("GET", "POST"),
             "/healthz": ("GET", "HEAD"),
@@ -128,6 +148,10 @@ class Receiver:
             raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"Use {allow}.", allow=allow)
         if request.content_length > self._settings.largest_body:
             raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
+        if request.method == "POST" and not signature.is_signature(request.headers.get(signature.HEADER.lower())):
+            raise Refusal(HTTPStatus.UNAUTHORIZED, _UNSIGNED)
+        if self._receiving + request.content_length > _MOST_RECEIVING:
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too much is being received; send it again.")
 
     async def _answer(self, request: Request, body: bytes, source: str) -> Answer:
         if request.path == "/healthz":
@@ -139,8 +163,11 @@ class Receiver:
         return await self._delivery(request, body, source)
 
     async def _readiness(self) -> Answer:
+        # However many ask, one check is under way: they must not queue before deliveries on the recorder's thread.
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._recorder.run(self._store.check_writable))
         try:
-            await self._recorder.run(self._store.check_writable)
+            await asyncio.shield(self._probe)
         except StoreError as exc:
             logger.warning("not ready: %s", exc)
             return Answer(status=HTTPStatus.SERVICE_UNAVAILABLE, text="Deliveries cannot be recorded.\n")
@@ -167,7 +194,7 @@ class Receiver:
             )
         except SignatureError as exc:
             logger.warning("delivery refused", extra={"source": source, "bytes": len(body), "reason": str(exc)})
-            return Answer(status=HTTPStatus.UNAUTHORIZED, text="The signature is missing or wrong.\n")
+            return Answer(status=HTTPStatus.UNAUTHORIZED, text=f"{_UNSIGNED}\n")
         try:
             await self._recorder.record(delivery)
         except StoreError:
@@ -192,15 +219,13 @@ def _log_refusal(request: Request | None, refusal: Refusal, source: str) -> None
     logger.warning("request refused", extra=extra)
 
 
-async def _discard(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _discard(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, patience: float) -> None:
     """Read on a while after a refusal: closing at once would reset the connection before the answer is read."""
-    writer.write_eof()
-    try:
-        async with asyncio.timeout(2):
-            while await reader.read(2**16):
+    with contextlib.suppress(OSError, TimeoutError):
+        writer.write_eof()
+        async with asyncio.timeout(patience):
+            while await asyncio.wait_for(reader.read(2**16), 2):
                 pass
-    except TimeoutError:
-        pass
 
 
 def serve(
@@ -217,11 +242,13 @@ def serve(
     with `host` and `port`.
 
     Raises:
-        OSError: the address cannot be listened on.
+        ConfigError: the address cannot be listened on.
     """
     stop = threading.Event()
     wake = threading.Event()
     pipelines = [open_pipeline() for _ in range(workers)]  # here, so that what is wrong ends the command
+    for pipeline in pipelines:
+        pipeline.sleep = stop.wait  # a pause between tries must not hold up the end
     threads = [
         threading.Thread(target=work, args=(pipeline, stop), kwargs={"wake": wake}, name=f"wa-hooks-worker-{number}")
         for number, pipeline in enumerate(pipelines, start=1)
@@ -236,6 +263,22 @@ def serve(
                 thread.join()
         for pipeline in pipelines:
             pipeline.store.close()
+
+
+class _AcceptFailures:
+    """What asyncio reports of connections that cannot be accepted: a line now and then, not thousands at once."""
+
+    def __init__(self) -> None:
+        self._said = -math.inf
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        exc = context.get("exception")
+        if isinstance(exc, OSError) and exc.errno in (errno.EMFILE, errno.ENFILE):
+            if loop.time() - self._said > 5:  # noqa: PLR2004 - seconds
+                self._said = loop.time()
+                logger.error("too many open connections: raise the limit of open files (ulimit -n)")
+        else:
+            loop.default_exception_handler(context)
 
 
 def _settle(future: asyncio.Future[int], value: int) -> None:
@@ -256,9 +299,14 @@ async def _serve(
     stopped_by: asyncio.Future[int] = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _settle, stopped_by, number)
-    server = await asyncio.start_server(
-        receiver.connection, settings.host, settings.port, limit=LONGEST_HEAD, backlog=1024
-    )
+    loop.set_exception_handler(_AcceptFailures())
+    try:
+        server = await asyncio.start_server(receiver.connection, settings.host, settings.port, limit=LONGEST_HEAD)
+    except OSError as exc:
+        raise ConfigError(
+            f"cannot listen on {settings.host} port {settings.port}: {exc.strerror}",
+            hint="Choose another with --host and --port.",
+        ) from exc
     for thread in workers:
         thread.start()
     host, port = server.sockets[0].getsockname()[:2]

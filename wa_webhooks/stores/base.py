@@ -123,7 +123,7 @@ class Query:
     """Which events of the log: all conditions that are set must hold.
 
     `types` are event types or prefixes ending in `.*`; times are those of arrival, from `since` up to before
-    `until`; `error` is a part of the error's text; `after_id` and `after_attempt` are cursors over events and attempts.
+    `until`; `error` is a part of the error's text; `after_id` and `after_attempt` are cursors.
     """
 
     ids: tuple[int, ...] = ()

@@ -40,6 +40,7 @@ class Connection:
             self._db.row_factory = sqlite3.Row
             try:
                 self._configure(front=front)
+                self._file = self._identity()
                 self.migrate()
             except BaseException:
                 self._db.close()
@@ -54,6 +55,23 @@ class Connection:
         if front:
             # A checkpoint in the front's commit would make its requests wait; the workers' commits make them.
             db.execute("PRAGMA wal_autocheckpoint = 0")
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Which file the path names at the moment; None for the memory, and where there is none."""
+        if self.path == ":memory:":
+            return None
+        try:
+            found = Path(self.path).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _check_identity(self) -> None:
+        """Refuse to write on into a file that nobody sees any more: it would succeed, and be gone when we end."""
+        if self._identity() != self._file:
+            raise StoreRejectedError(
+                f"the store {self.path} was moved or deleted while it was open", hint="Put it back, or restart."
+            )
 
     def close(self) -> None:
         """Close the connection."""
@@ -106,6 +124,7 @@ class Connection:
         """Hold the write lock from the start: what is read inside cannot change before it is written."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
+            self._check_identity()
             yield
             self._db.execute("COMMIT")
         except BaseException:
