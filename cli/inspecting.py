@@ -81,7 +81,10 @@ def check(
     """
     from wa_webhooks import captures
     from wa_webhooks.check import check as check_one
+    from wa_webhooks.errors import ConfigError
 
+    if "-" in paths:
+        raise ConfigError("fixtures are files", hint="Name files, folders or globs.")
     found = captures.gather(paths, sys.stdin.buffer)
     registry = options.registry(handlers)
     results = [check_one(file, registry, update=update) for file in found.files]

@@ -104,7 +104,9 @@ def _send(found: Captures, url: str, *, json: bool) -> int:
 
 
 def _known_total(found: Captures) -> int | None:
-    return None if found.stdin or any(file.name.endswith("l") for file in found.files) else len(found.files)
+    """How many deliveries there will be, if every file is one."""
+    many = found.stdin or any(file.suffix in (".jsonl", ".ndjson") for file in found.files)
+    return None if many else len(found.files)
 
 
 def reprocess(

@@ -103,7 +103,7 @@ def test_standard_input_is_one_delivery_or_one_a_line(data, given):
 
 
 def log_line(event):
-    row = {"id": 7, "tipo_evento": event.type, "payload_original": event.payload, "error": None}
+    row = {"id": 7, "tipo_evento": event.type, "payload_original": event.payload, "event_key": event.key}
     return json.dumps(row).encode() + b"\n"
 
 

@@ -198,6 +198,7 @@ def test_a_failed_status_says_why_and_an_unknown_one_is_kept():
     ("keys", "who"),
     [
         ({"recipient_type": "group", "recipient_participant_id": "1"}, {"wa_id": "1"}),
+        ({"recipient_participant_id": "1"}, {"wa_id": "1"}),
         ({"recipient_participant_user_id": BSUID}, {"bsuid": BSUID}),
         ({"group_id": "G", "participant_recipient_id": "1"}, {"wa_id": "1"}),
         ({"recipient_user_id": BSUID}, {"wa_id": PHONE, "bsuid": BSUID}),
@@ -263,6 +264,20 @@ def test_the_other_end_of_a_call_is_the_person_and_our_own_number_nobody(keys, b
     lead, seen = changes_of(delivery("calls", contacts=beside, calls=[call(**keys)]))
     assert (lead.person, lead.inbound, seen.person) == (ANA, inbound, ANA)
     assert seen.direction == ("USER_INITIATED" if inbound else "BUSINESS_INITIATED")
+
+
+@pytest.mark.parametrize(
+    ("keys", "beside"),
+    [
+        ({**THEIRS}, []),
+        ({**OURS, "direction": "BUSINESS_INITIATED"}, []),
+        ({**THEIRS, "direction": "BUSINESS_INITIATED"}, [contact()]),
+        ({**OURS}, [contact()]),
+    ],
+)
+def test_where_our_number_is_not_told_the_contact_decides_and_then_the_direction(keys, beside):
+    metadata = {"phone_number_id": NUMBER_ID}
+    assert person_of(metadata=metadata, contacts=beside, calls=[call(**keys)]) == ANA
 
 
 def test_a_call_with_our_number_at_both_ends_is_nobodys():

@@ -138,8 +138,7 @@ def test_unknown_keys_are_no_reason_to_refuse(key):
 
 
 @pytest.mark.parametrize(
-    ("kind", "body"),
-    [("text", {"body": "x"}), ("new", [1]), ("new", "text"), ("new", None), ("body", 3), (None, {})],
+    ("kind", "body"), [("text", {"body": "x"}), ("new", [1]), ("new", "text"), ("new", None), ("body", 3), (None, {})]
 )
 def test_the_body_stands_under_the_type_whatever_its_shape(kind, body):
     said = read(Message, message(kind, body))

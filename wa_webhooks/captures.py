@@ -15,9 +15,11 @@ from typing import BinaryIO, NamedTuple
 
 from .check import EXPECTED_SUFFIX
 from .errors import ConfigError, NothingMatchesError
+from .splitting import undecoded
 
 _LINES = (".jsonl", ".ndjson")
 _WHOLE = (".json", ".raw", ".raw.txt")
+STDIN = Path("-")
 
 
 class Capture(NamedTuple):
@@ -34,12 +36,14 @@ class Captures:
     files: list[Path] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     stdin: BinaryIO | None = None
+    """Read where `files` holds `STDIN`; None if it does not."""
 
     def __iter__(self) -> Iterator[Capture]:
         """Read and give one capture after the other."""
-        if self.stdin:
-            yield from _of_stdin(self.stdin.read())
         for file in self.files:
+            if self.stdin and file == STDIN:
+                yield from _of_stdin(self.stdin.read())
+                continue
             body = _read(file)
             if file.name.endswith(_LINES):
                 yield from _lines(str(file), body)
@@ -58,6 +62,7 @@ def gather(paths: Sequence[str], stdin: BinaryIO) -> Captures:
     for path in paths:
         if path == "-":
             found.stdin = stdin
+            found.files.append(STDIN)
         elif Path(path).is_dir():
             _gather_folder(Path(path), found)
         elif Path(path).exists():
@@ -66,7 +71,7 @@ def gather(paths: Sequence[str], stdin: BinaryIO) -> Captures:
             found.files += [Path(match) for match in matches if _is_payload(Path(match), found)]
         else:
             raise ConfigError(f"there is no file {path}")
-    if not found.files and not found.stdin:
+    if not found.files:
         raise NothingMatchesError(f"no payloads in {', '.join(paths)}", hint="Payloads are *.json files.")
     return found
 
@@ -80,10 +85,10 @@ def _is_payload(file: Path, found: Captures) -> bool:
     if file.name.endswith(EXPECTED_SUFFIX) or not file.name.endswith((*_LINES, *_WHOLE)):
         return False
     if file.name.endswith(_LINES):
-        with file.open("rb") as lines:
-            if not _looks_like_delivery(lines.readline()):
-                found.skipped.append(f"{file}: its lines are no payloads")
-                return False
+        first, _, _ = _read(file).partition(b"\n")
+        if not _looks_like_delivery(first):
+            found.skipped.append(f"{file}: its lines are no payloads")
+            return False
     return True
 
 
@@ -106,10 +111,8 @@ def _of_stdin(data: bytes) -> Iterator[Capture]:
     lines = [line for line in data.splitlines() if line.strip()]
     if len(lines) > 1 and all(line.lstrip().startswith(b"{") and line.rstrip().endswith(b"}") for line in lines):
         yield from _lines("-", data)
-    elif len(lines) == 1:
-        yield from _lines("-", lines[0] if _from_log(lines[0]) else data)
     else:
-        yield Capture("-", data)
+        yield Capture("-", (_from_log(lines[0]) if len(lines) == 1 else None) or data)
 
 
 def _lines(name: str, data: bytes) -> Iterator[Capture]:
@@ -124,6 +127,7 @@ def _from_log(line: bytes) -> bytes | None:
         return None
     try:
         value = json.loads(line)
-        return json.dumps(value["payload_original"], separators=(",", ":")).encode()
+        payload = value["payload_original"]
+        return undecoded(str(value.get("event_key")), payload) or json.dumps(payload, separators=(",", ":")).encode()
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

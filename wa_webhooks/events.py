@@ -10,6 +10,29 @@ from typing import Any
 
 WHATSAPP_OBJECT = "whatsapp_business_account"
 
+FIELD_TYPES = {
+    "account_alerts": "account.alert",
+    "account_review_update": "account.review",
+    "account_settings_update": "account.settings",
+    "account_update": "account.update",
+    "business_capability_update": "account.capability",
+    "business_username_updates": "account.username",
+    "flows": "account.flow",
+    "message_template_components_update": "account.template_components",
+    "message_template_quality_update": "account.template_quality",
+    "message_template_status_update": "account.template_status",
+    "partner_solutions": "account.partner_solution",
+    "payment_configuration_update": "account.payment_configuration",
+    "phone_number_name_update": "account.phone_number_name",
+    "phone_number_quality_update": "account.phone_number_quality",
+    "security": "account.security",
+    "template_category_update": "account.template_category",
+    "template_correct_category_detection": "account.template_category_detection",
+    "messaging_handovers": "handover",
+    "standby": "standby",
+}
+"""Fields whose whole value is one event, and that event's type. Any other such field is `unknown.<field>`."""
+
 ITEM_KINDS = {
     "messages": ("message", "type"),
     "statuses": ("status", "status"),
@@ -66,7 +89,8 @@ class Event:
     def item(self) -> Any:
         """The one item in the value, or the value itself where the whole value is the event."""
         value = self.value
-        if isinstance(value, dict):
+        field = self.change.get("field")
+        if isinstance(value, dict) and not (isinstance(field, str) and field in FIELD_TYPES):
             for name in ITEM_KINDS:
                 if isinstance(value.get(name), list) and value[name]:
                     return value[name][0]
@@ -99,4 +123,4 @@ def digest_of(value: Any) -> str:
 
 def digits(phone: str | None) -> str | None:
     """Return a phone number as Meta's `wa_id` writes it: without plus, spaces and hyphens."""
-    return phone.lstrip("+").replace(" ", "").replace("-", "") or None if phone else None
+    return phone.replace(" ", "").replace("-", "").lstrip("+") or None if phone else None

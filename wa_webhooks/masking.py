@@ -53,6 +53,7 @@ def mask_numbers(text: str) -> str:
 
 _PHONES = """
     from to wa_id new_wa_id recipient_id recipient_participant_id participant_recipient_id phone phone_number customer
+    input
 """
 _IDS = """
     id message_id wamid call_id ref reply_to value group_id original_message_id bsuid user_id parent_user_id
@@ -64,7 +65,7 @@ _WORDS = """
     full_name emoji email street city zip address vcard sdp birthday response_json detail url latitude longitude
     unreadable payload reply_id content context referral
 """
-_NUMBERS = "error error_text failed_text"
+_NUMBERS = "error error_text failed_text details message"
 
 _MASKERS = {
     key: masker

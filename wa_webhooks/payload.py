@@ -21,6 +21,9 @@ from .errors import PayloadError
 _MILLISECONDS_FROM = 10**11
 """Meta sends seconds, but milliseconds in places (identity.created_timestamp); seconds reach this in year 5138."""
 
+_LARGEST = 2**53
+"""Larger numbers lose digits on their way through a float; no database column of ours needs them."""
+
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """NUL and lone surrogates: legal in JSON, refused by Postgres and by UTF-8."""
 
@@ -67,9 +70,10 @@ def _objects(value: Any) -> Any:
 
 def _whole_number(value: Any) -> int | None:
     try:
-        return None if isinstance(value, bool) else int(float(value))
+        number = None if isinstance(value, bool) else int(float(value))
     except (TypeError, ValueError, OverflowError):
         return None
+    return number if number is not None and abs(number) <= _LARGEST else None
 
 
 Timestamp = Annotated[datetime, BeforeValidator(_required_timestamp)]
@@ -210,6 +214,12 @@ class Call(Shape):
     errors: Errors = []
 
 
+def _with_storable_keys(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {storable(key): _with_storable_keys(inner) for key, inner in value.items()}
+    return [_with_storable_keys(inner) for inner in value] if isinstance(value, list) else value
+
+
 ShapeT = TypeVar("ShapeT", bound=Shape)
 
 
@@ -222,6 +232,10 @@ def read(shape: type[ShapeT], item: Mapping[str, Any]) -> ShapeT:
     """
     try:
         return shape.model_validate(item)
+    except ValidationError:
+        pass
+    try:
+        return shape.model_validate(_with_storable_keys(item))  # pydantic takes no key that is not Unicode
     except ValidationError as exc:
         faults = exc.errors(include_url=False, include_input=False, include_context=False)
         named = sorted({f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults})

@@ -7,6 +7,7 @@ themselves. `RetryPolicy` is *between* attempts: the log's `next_attempt_at`, mi
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 LONGEST_RETRY = 6 * 3600.0
 """The longest wait between two attempts, in seconds."""
+
+_LONGEST_DELAY = 366 * 86_400.0
+"""A handler that asks for a longer delay, or for one in the past, gets the schedule's."""
 
 _FAULT_FACTOR = 10
 """How much slower a fault in a handler is retried than an error that passes: it waits for a fixed handler."""
@@ -84,7 +88,7 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
-        if self.attempts < 1 or self.base <= 0 or self.cap < self.base:
+        if self.attempts < 1 or not 0 < self.base <= self.cap < math.inf:
             raise ConfigError("attempts must be at least 1, and the delays above 0, the cap not below the base")
 
     def next_attempt(self, exc: BaseException, *, made: int, now: datetime) -> datetime | None:
@@ -92,9 +96,9 @@ class RetryPolicy:
         if isinstance(exc, GiveUpError | PayloadError):
             return None
         passing = is_transient(exc) or isinstance(exc, RetryLaterError)
-        if made >= (self.attempts if passing else max(2, self.attempts // 2)):
+        if made >= (self.attempts if passing else min(self.attempts, max(2, self.attempts // 2))):
             return None
-        if isinstance(exc, RetryLaterError) and exc.delay is not None:
+        if isinstance(exc, RetryLaterError) and exc.delay is not None and 0 <= exc.delay <= _LONGEST_DELAY:
             return now + timedelta(seconds=exc.delay)
         # Capped before it is raised to a power that no float holds.
         doubled = self.base * (1 if passing else _FAULT_FACTOR) * 2 ** min(made - 1, 30)

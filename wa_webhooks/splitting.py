@@ -16,8 +16,8 @@ from datetime import datetime
 from typing import Any
 
 from .errors import PayloadError
-from .events import ITEM_KINDS, WHATSAPP_OBJECT, Event, digest_of, digits
-from .payload import parse_timestamp
+from .events import FIELD_TYPES, ITEM_KINDS, WHATSAPP_OBJECT, Event, digest_of, digits
+from .payload import parse_timestamp, storable
 
 _DEEPEST = 100
 """Deeper nesting is refused by count, not by when Python's stack ends, so that every machine reads alike. Meta's own
@@ -25,29 +25,6 @@ payloads nest about fifteen deep."""
 
 _LONGEST_KEY = 512
 """Longer event keys are hashed: a Postgres index row holds at most about 2,700 bytes."""
-
-_FIELD_TYPES = {
-    "account_alerts": "account.alert",
-    "account_review_update": "account.review",
-    "account_settings_update": "account.settings",
-    "account_update": "account.update",
-    "business_capability_update": "account.capability",
-    "business_username_updates": "account.username",
-    "flows": "account.flow",
-    "message_template_components_update": "account.template_components",
-    "message_template_quality_update": "account.template_quality",
-    "message_template_status_update": "account.template_status",
-    "partner_solutions": "account.partner_solution",
-    "payment_configuration_update": "account.payment_configuration",
-    "phone_number_name_update": "account.phone_number_name",
-    "phone_number_quality_update": "account.phone_number_quality",
-    "security": "account.security",
-    "template_category_update": "account.template_category",
-    "template_correct_category_detection": "account.template_category_detection",
-    "messaging_handovers": "handover",
-    "standby": "standby",
-}
-"""Fields whose whole value is one event, and that event's type. Any other such field is `unknown.<field>`."""
 
 _SURROUNDINGS = frozenset({"messaging_product", "metadata", "contacts"})
 """Keys of a value that describe its items and are no event of their own."""
@@ -57,8 +34,11 @@ _USER_KEYS = ("from_user_id", "to_user_id", "recipient_user_id", "recipient_part
 _PARTICIPANT_KEYS = ("recipient_participant_user_id", "recipient_participant_id", "participant_recipient_id")
 """Who of a group a status is about; three of Meta's samples use the last spelling."""
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
-_BRACKETS = re.compile(rb"[\[\]{}]")
+_UNDECODED = re.compile("unreadable:[0-9a-f]{64}")
+"""Keys of bodies that are no JSON; `split` gives them, and `restore` and replays of the log know them by it."""
+
+_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"')
+_BRACKETS = re.compile(r"[\[\]{}]")
 
 
 def split(body: bytes, received_at: datetime | None = None) -> tuple[Event, ...]:
@@ -71,10 +51,17 @@ def split(body: bytes, received_at: datetime | None = None) -> tuple[Event, ...]
         return tuple(draft.event(i, received_at) for i, draft in enumerate(_drafts(payload)))
     except PayloadError as exc:
         problem = str(exc)
-    # Bytes that are no text live on as lone surrogates, which escaped ASCII keeps and `restore` turns back.
+    # Bytes that are no JSON live on as text, those that are no text as lone surrogates; `undecoded` turns them back.
     draft = _unreadable({"unreadable": body.decode("utf-8", "surrogateescape")}, problem)
     draft.natural_key = ("unreadable", hashlib.sha256(body).hexdigest())
     return (draft.event(0),)
+
+
+def undecoded(key: str, payload: Any) -> bytes | None:
+    """Return the bytes of a body that is no JSON, from its event's key and payload; None for any other event."""
+    if not _UNDECODED.fullmatch(key):
+        return None
+    return str(payload["unreadable"]).encode("utf-8", "surrogateescape")
 
 
 def restore(*, key: str, payload: Any, position: int) -> Event:
@@ -82,22 +69,22 @@ def restore(*, key: str, payload: Any, position: int) -> Event:
 
     The type, times and ids are read anew, so that a newer version's reading applies; the key stays.
     """
-    if isinstance(payload, dict) and list(payload) == ["unreadable"]:
-        event = split(str(payload["unreadable"]).encode("utf-8", "surrogateescape"))[0]
-    else:
-        event = next(_drafts(payload)).event(position)
+    body = undecoded(key, payload)
+    event = next(_drafts(payload)).event(position) if body is None else split(body)[0]
     return replace(event, key=key, position=position)
 
 
 def _parse(body: bytes) -> Any:
     if not body:
         raise PayloadError("the body is empty")
-    if _depth(body) > _DEEPEST:
-        raise PayloadError("the JSON is nested too deeply")
     try:
-        return json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
+        text = body.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise PayloadError("the body is not UTF-8") from exc
+    if _depth(text) > _DEEPEST:
+        raise PayloadError("the JSON is nested too deeply")
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except json.JSONDecodeError as exc:
         raise PayloadError(f"the body is not JSON: {exc.msg} (line {exc.lineno}, column {exc.colno})") from exc
     except ValueError as exc:  # a constant such as NaN, or a number of thousands of digits
@@ -197,7 +184,7 @@ class _Place:
 
     def drafts(self) -> Iterator[_Draft]:
         value = self.change["value"]
-        arrays = _arrays(value) if self.change.get("field") not in _FIELD_TYPES else []
+        arrays = _arrays(value) if _id(self.change.get("field")) not in FIELD_TYPES else []
         if not arrays:
             yield self._whole()
             return
@@ -211,11 +198,12 @@ class _Place:
         rest = {name: value[name] for name in value if name not in passed_over}
         if rest:
             field = _label(self.change.get("field"), "absent")
-            yield self.draft(type=f"unknown.{field}", payload=self.reduced({**around, **rest}))
+            at = rest.get("timestamp") or self.entry.get("time")
+            yield self.draft(type=f"unknown.{field}", payload=self.reduced({**around, **rest}), at=at)
 
     def _whole(self) -> _Draft:
         field = self.change.get("field")
-        known = _FIELD_TYPES.get(field) if isinstance(field, str) else None
+        known = FIELD_TYPES.get(field) if isinstance(field, str) else None
         value = self.change["value"]
         at = value.get("timestamp") if isinstance(value, dict) else None
         return self.draft(
@@ -257,7 +245,7 @@ def _name_item(draft: _Draft, kind: str, item_id: str, item: Mapping[str, Any], 
         draft.natural_key = (kind, where, item_id)
     elif kind == "status":
         draft.message_id = item_id
-        participant = next((item[name] for name in _PARTICIPANT_KEYS if item.get(name)), None)
+        participant = next((found for name in _PARTICIPANT_KEYS if (found := _id(item.get(name)))), None)
         draft.natural_key = (kind, where, item_id, label, *([participant] if participant else ()))
     elif kind == "call":
         draft.call_id = item_id
@@ -299,15 +287,15 @@ def _contacts_of(item: Any, contacts: Any) -> list[Any]:
     if not isinstance(item, dict) or not isinstance(contacts, list):
         return []
     known = [contact for contact in contacts if isinstance(contact, dict)]
-    phones = {digits(item[name]) for name in _PHONE_KEYS if isinstance(item.get(name), str) and item[name]}
-    users = {item[name] for name in _USER_KEYS if isinstance(item.get(name), str) and item[name]}
+    phones = {phone for name in _PHONE_KEYS if (phone := digits(_id(item.get(name))))}
+    users = {user for name in _USER_KEYS if (user := _id(item.get(name)))}
     for contact in known:
         if digits(_id(contact.get("wa_id"))) in phones or _id(contact.get("user_id")) in users:
             return [contact]
     if len(known) != 1:
         return []
-    phone, user = _id(known[0].get("wa_id")), _id(known[0].get("user_id"))
-    return [] if (phone and phones) or (user and users) else known
+    contradicted = (phones and digits(_id(known[0].get("wa_id")))) or (users and _id(known[0].get("user_id")))
+    return [] if contradicted else known
 
 
 def _unreadable(payload: Any, problem: str) -> _Draft:
@@ -326,7 +314,7 @@ def _refuse_constant(name: str) -> Any:
 def _id(value: Any) -> str | None:
     """An id as text, whether Meta sent a string or a number; None where there is none."""
     if isinstance(value, str):
-        return value or None
+        return storable(value) or None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
@@ -338,14 +326,14 @@ def _inner_id(value: Any, objects: tuple[str, ...], name: str) -> str | None:
     return next((found for each in inner if isinstance(each, dict) and (found := _id(each.get(name)))), None)
 
 
-def _depth(body: bytes) -> int:
-    """How deep the JSON in `body` nests; or less, where it cannot be too deep."""
-    depth = deepest = body.count(b"[") + body.count(b"{")
-    if deepest <= _DEEPEST:
-        return deepest
+def _depth(text: str) -> int:
+    """How deep the JSON in `text` nests; where that cannot be too deep, how many objects and arrays it has."""
+    opened = text.count("[") + text.count("{")
+    if opened <= _DEEPEST:
+        return opened
     depth = deepest = 0
-    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", body)):
-        depth += 1 if bracket in b"[{" else -1
+    for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
         deepest = max(deepest, depth)
     return deepest
 

@@ -35,7 +35,7 @@ def _step(event: Event) -> Iterable[Change]:
     who = person(
         event,
         contact,
-        wa_id=contact.wa_id or next((end for end in ends if end and digits(end) != ours), None),
+        wa_id=next((end for end in (contact.wa_id, *ends) if end and digits(end) != ours), None),
         bsuid=told.to_user_id or told.from_user_id,
         parent_bsuid=told.to_parent_user_id or told.from_parent_user_id,
     )

@@ -21,12 +21,16 @@ def contact_of(event: Event) -> Contact:
 def person(
     event: Event, contact: Contact, *, wa_id: str | None, bsuid: str | None, parent_bsuid: str | None
 ) -> Person | None:
-    """Return the person with the ids given, completed from the contact; None where nobody is named."""
+    """Return the person with the ids given, completed from the contact; None where nobody is named.
+
+    The business's own number is nobody's, wherever it stands.
+    """
+    phones = (digits(phone) for phone in (wa_id, contact.wa_id))
     found = Person(
         scope=event.account_id or "",
         bsuid=bsuid or contact.user_id,
         parent_bsuid=parent_bsuid or contact.parent_user_id,
-        wa_id=digits(wa_id or contact.wa_id),
+        wa_id=next((phone for phone in phones if phone and phone != event.business_number), None),
     )
     return found if found.bsuid or found.parent_bsuid or found.wa_id else None
 

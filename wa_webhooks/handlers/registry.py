@@ -28,7 +28,8 @@ class Registry:
 
     def on(self, pattern: str) -> Callable[[Handler], Handler]:
         """Return a decorator that registers a handler for the types that match `pattern`."""
-        if not pattern or ("*" in pattern and pattern != "*" and not pattern.endswith(".*")):
+        plain = pattern.removesuffix(".*")
+        if pattern != "*" and (not plain or "*" in plain):
             raise ConfigError(f"{pattern!r} is no pattern: use an event type, a prefix ending in .*, or *")
 
         def register(handler: Handler) -> Handler:
@@ -64,7 +65,7 @@ def load_registry(reference: str) -> Registry:
         sys.path.insert(0, "")  # the working directory, as `python -m` has it
     try:
         found = getattr(importlib.import_module(module_name), attribute)
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         raise ConfigError(
             f"cannot load handlers from {reference!r}: {type(exc).__name__}: {exc}",
             hint="Check the name, and that the module imports on its own.",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ..changes import Change, StatusSeen
 from ..events import Event
-from ..payload import Status, read
+from ..payload import Status, read, storable
 from .people import contact_of, lead_seen, person
 from .registry import Registry
 
@@ -45,7 +45,7 @@ def status(event: Event) -> Iterable[Change]:
         status=told.status.lower(),
         at=told.timestamp,
         tag=told.biz_opaque_callback_data,
-        conversation_id=conversation_id if isinstance(conversation_id, str) else None,
+        conversation_id=storable(conversation_id) if isinstance(conversation_id, str) else None,
         pricing_model=pricing.pricing_model if pricing else None,
         pricing_type=(pricing.type or pricing.pricing_type) if pricing else None,
         pricing_category=pricing.category if pricing else None,
