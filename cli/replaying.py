@@ -205,8 +205,11 @@ def _start(command: str, scope: dict[str, Any]) -> Run:
     return start_run(command, scope=scope, started_by=who, now=datetime.now(UTC))
 
 
-def _summary(counts: dict[str, int], *, skipped: int) -> dict[str, Any]:
-    """The figures that scripts rely on. Skipped: files that hold no payload, and events refused or left out."""
+def _summary(counts: dict[str, Any], *, skipped: int) -> dict[str, Any]:
+    """The figures that scripts rely on.
+
+    Skipped: files that hold no payload, and events refused or left out. By type: all events, duplicates too.
+    """
     return {
         "deliveries": counts["deliveries"],
         "events": counts["events"],
@@ -215,4 +218,5 @@ def _summary(counts: dict[str, int], *, skipped: int) -> dict[str, Any]:
         "processed": counts["processed"],
         "failed": counts["failed"] + counts["dead"],
         "skipped": skipped + counts["refused"],
+        "by_type": counts["by_type"],
     }

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from . import signature
 from .changes import Change
@@ -240,7 +240,7 @@ def replay(
     *,
     progress: Callable[[Tally], None] | None = None,
     batch: int = 100,
-) -> dict[str, int]:
+) -> dict[str, Any]:
     """Record captured bodies as deliveries of `run` and process them; return the run's counts.
 
     They come from the operator's own hands, so there is no signature to check; everything behind it is the same.
@@ -264,20 +264,21 @@ def replay(
 
 def reprocess(
     pipeline: Pipeline, query: Query, run: Run, *, progress: Callable[[Tally], None] | None = None
-) -> dict[str, int]:
+) -> dict[str, Any]:
     """Take the selected events back to *pending* and process them as `run`; return the run's counts."""
     requeued = pipeline.store.requeue(query, run, now=pipeline.clock())
     counts = _finish_run(pipeline, run, progress)
     return {**counts, "events": requeued}
 
 
-def _finish_run(pipeline: Pipeline, run: Run, progress: Callable[[Tally], None] | None) -> dict[str, int]:
+def _finish_run(pipeline: Pipeline, run: Run, progress: Callable[[Tally], None] | None) -> dict[str, Any]:
     """Process what belongs to the run until it is all through, also what another worker has taken of it."""
+    total = Tally()
     while True:
-        pipeline.drain(run_id=run.id, progress=progress)
+        total.add(pipeline.drain(run_id=run.id, progress=progress))
         counts = pipeline.store.run_counts(run.id)
         if not counts["open"] and not counts["pending"]:
             break
         pipeline.sleep(0.1)
     pipeline.store.save_run(run, finished_at=pipeline.clock(), counts=counts)
-    return counts
+    return {**counts, "by_type": dict(sorted(total.by_type.items()))}

@@ -54,4 +54,4 @@ def work(
 
 
 def _figures(tally: Tally) -> dict[str, int]:
-    return {name: getattr(tally, name) for name in Tally.__slots__ if getattr(tally, name)}
+    return {name: getattr(tally, name) for name in Tally.__slots__ if name != "by_type" and getattr(tally, name)}

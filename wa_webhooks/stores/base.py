@@ -6,6 +6,7 @@ of contract tests runs over every backend.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -100,7 +101,10 @@ class Outcome:
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """How many events `finish` left how. `duplicates` were in the log already; `lost` had lost their lease."""
+    """How many events `finish` left how.
+
+    `duplicates` were in the log already; `lost` had lost their lease. `by_type` counts all of `events`.
+    """
 
     deliveries: int = 0
     events: int = 0
@@ -111,6 +115,12 @@ class Tally:
     dead: int = 0
     refused: int = 0
     lost: int = 0
+    by_type: Counter[str] = field(default_factory=Counter)
+
+    def saw(self, event_type: str) -> None:
+        """Count an event."""
+        self.events += 1
+        self.by_type[event_type] += 1
 
     def add(self, other: Tally) -> None:
         """Add the figures of `other` to these."""

@@ -176,12 +176,12 @@ class Log(Connection):
         if row is None:
             tally.lost += 1
             return
-        tally.events += 1
+        tally.saw(outcome.event.type)
         self._settle(outcome, claimed.id, row["attempts"], {**stamp, "run_id": claimed.run_id}, tally)
 
     def _finish_new(self, outcome: Outcome, claimed: ClaimedDelivery, stamp: Mapping[str, Any], tally: Tally) -> None:
         event = outcome.event
-        tally.events += 1
+        tally.saw(event.type)
         stamped = {**stamp, "run_id": claimed.run_id}
         key = event.key
         known = self._known(key)
