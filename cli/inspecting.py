@@ -47,6 +47,10 @@ def verify_signature(
     from wa_webhooks.errors import ConfigError, SignatureError
 
     secrets = settings.app_secrets()
+    if signature is None:
+        raise ConfigError("no signature is given", hint="Add --signature with the value of X-Hub-Signature-256.")
+    if signature.lower().startswith(f"{signatures.HEADER.lower()}:"):
+        signature = signature.partition(":")[2]  # the whole header line was pasted
     try:
         raw = sys.stdin.buffer.read() if body == "-" else Path(body).read_bytes()
     except OSError as exc:
@@ -81,13 +85,16 @@ def check(
     """
     from wa_webhooks import captures
     from wa_webhooks.check import check as check_one
+    from wa_webhooks.check import check_body
     from wa_webhooks.errors import ConfigError
 
     if "-" in paths:
         raise ConfigError("fixtures are files", hint="Name files, folders or globs.")
     found = captures.gather(paths, sys.stdin.buffer)
     registry = options.registry(handlers)
-    results = [check_one(file, registry, update=update) for file in found.files]
+    results = [check_one(file, registry, update=update) for file in found.files if not captures.is_lines(file)]
+    lines = captures.Captures([file for file in found.files if captures.is_lines(file)])
+    results += [check_body(Path(capture.name), capture.body, registry) for capture in lines]
     for result in results:
         if json:
             render.line(
@@ -103,7 +110,8 @@ def check(
     failing = sum(not result.passed for result in results)
     events = sum(result.events for result in results)
     updated = sum(result.verdict == "updated" for result in results)
-    told = f"{len(results)} fixtures, {events} events: {len(results) - failing} passed, {failing} failed"
+    told = f"{render.count(len(results), 'fixture')}, {render.count(events, 'event')}"
+    told += f": {len(results) - failing} passed, {failing} failed"
     typer.echo(told + (f", {updated} updated" if update else ""), err=json)
     return 3 if failing else 0
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wa_webhooks.errors import NothingMatchesError, StoreUnavailableError
+from wa_webhooks.errors import NothingMatchesError, StoreError, StoreUnavailableError
 from wa_webhooks.masking import mask
 from wa_webhooks.stores import open_store
 
@@ -17,6 +17,7 @@ from .options import (
     JsonOption,
     LeadOption,
     MaskOption,
+    RunOption,
     SinceOption,
     StoreOption,
     TypesOption,
@@ -55,6 +56,7 @@ def tail_log(
     until: UntilOption = None,
     lead: LeadOption = None,
     error: ErrorOption = None,
+    run: RunOption = None,
     store: StoreOption = options.DEFAULT_STORE_URL,
     poll: Annotated[
         float,
@@ -66,24 +68,42 @@ def tail_log(
 ) -> int:
     """Show the event log, and follow it.
 
-    When following, an event comes again each time it was attempted: failed, then processed.
+    The last --lines, or all --since a time. When following, an event comes again each time it was attempted: failed,
+    then processed. Exits 4 if nothing matches the filters.
     """
-    opened = open_store(store, create=follow)
+    opened = _wait_for(store, poll) if follow else open_store(store, create=False)
+    shown = 0
     try:
         query = options.query(
-            opened, types=types, since=since, until=until, lead=lead, error=error, states=_states(state)
+            opened, types=types, since=since, until=until, lead=lead, error=error, run=run, states=_states(state)
         )
         cursor = 0
         # Newest first with a limit, or everything since a time in pages: both end at the present.
         for event in _history(opened, query, lines=lines, all_of_it=since is not None):
             _show_line(event, json=json, masked=mask, unmask=unmask)
             cursor = max(cursor, event["attempt_id"] or 0)
+            shown += 1
         if follow:
             for event in _follow(opened, query, cursor=cursor, poll=poll):
                 _show_line(event, json=json, masked=mask, unmask=unmask)
     finally:
         opened.close()
+    if not shown and not query.is_everything and lines:
+        raise NothingMatchesError("no event matches")
     return 0
+
+
+def _wait_for(url: str, poll: float) -> Store:
+    """Open a store once it is there: a look must not make one."""
+    waited = False
+    while True:
+        try:
+            return open_store(url, create=False)
+        except StoreError as exc:
+            if not waited:
+                typer.echo(f"waiting: {exc}", err=True)
+            waited = True
+            time.sleep(max(poll, 1.0))
 
 
 def _states(names: list[str] | None) -> tuple[str, ...]:
@@ -98,7 +118,8 @@ def _states(names: list[str] | None) -> tuple[str, ...]:
 def _show_line(event: dict[str, Any], *, json: bool, masked: bool, unmask: bool) -> None:
     if json:
         event = {name: value for name, value in event.items() if name != "attempt_id"}
-        render.line(mask(event) if masked else event)
+        # Said in the line itself, so that replay does not take pseudonyms for people.
+        render.line({**mask(event), "masked": True} if masked else event)
     else:
         render.log_line(event, unmask=unmask)
 
@@ -148,7 +169,7 @@ def show(
         str,
         typer.Argument(
             metavar="ID",
-            help="An event (12, or its key), delivery:7, lead:3, a phone number or BSUID, a wamid, a call id.",
+            help="An event (12, or its key), delivery:7, lead:3, a phone number or BSUID, a wamid, a call, a run.",
         ),
     ],
     store: StoreOption = options.DEFAULT_STORE_URL,
@@ -156,9 +177,10 @@ def show(
     mask: MaskOption = False,
     unmask: UnmaskOption = False,
 ) -> int:
-    """Show one event, delivery, message, call or lead.
+    """Show one event, delivery, message, call, lead or run.
 
-    With what belongs to it: an event with its attempts and payload, a lead with its timeline.
+    With what belongs to it: an event with its attempts and payload, a lead with its timeline. A phone number or id that
+    is no lead shows the events that mention it.
     """
     from . import showing
 
@@ -178,8 +200,7 @@ def show(
 
 
 def _masked(record: dict[str, Any]) -> dict[str, Any]:
-    masked: dict[str, Any] = mask(record)
-    return masked
+    return {**mask(record), "masked": True}
 
 
 def stats(store: StoreOption = options.DEFAULT_STORE_URL, json: JsonOption = False) -> int:
@@ -192,11 +213,23 @@ def stats(store: StoreOption = options.DEFAULT_STORE_URL, json: JsonOption = Fal
     if json:
         render.line(counts)
         return 0
-    events = counts.pop("events")
-    by_type = events.pop("by_type")
-    waiting = f"{counts.pop('backlog')}" + (f", oldest {at}" if (at := counts.pop("oldest_waiting")) else "")
-    render.facts("store", {"deliveries": counts.pop("deliveries"), "waiting to be processed": waiting})
+    events = counts["events"]
+    by_type = sorted(events.pop("by_type").items(), key=lambda pair: (-pair[1], pair[0]))
+    render.facts("waiting", _waiting(counts, events) or {"nothing": "everything recorded is processed"})
     render.facts("events", events)
-    render.facts("tables", {name.replace("_", " "): value for name, value in counts.items()})
-    render.table(("type", "events"), by_type.items())
+    tables = ("deliveries", "leads", "messages", "message_statuses", "calls", "account_events")
+    render.facts("rows", {name.replace("_", " "): counts[name] for name in tables})
+    render.table(("type", "events"), by_type, title="events by type")
     return 0
+
+
+def _waiting(counts: dict[str, Any], events: dict[str, int]) -> dict[str, str]:
+    """What is recorded and not done, in the order in which it will be."""
+    oldest, next_retry = counts["oldest_waiting"], counts["next_attempt_at"]
+    found = {
+        "deliveries": (counts["backlog"], f"the oldest from {render.moment(oldest)}" if oldest else ""),
+        "pending events": (events["pending"], "of runs that were interrupted or are under way"),
+        "failed events": (events["failed"], f"the next retry at {render.moment(next_retry)}" if next_retry else ""),
+        "queued actions": (counts["actions_queued"], ""),
+    }
+    return {name: f"{number}, {told}".rstrip(", ") for name, (number, told) in found.items() if number}

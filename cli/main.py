@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import traceback
 from pathlib import Path
 from typing import Annotated
@@ -60,29 +62,39 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         load_dotenv(Path.cwd())
         code = app(arguments, prog_name="wa-hooks", standalone_mode=False)
-    except WaHooksError as exc:
-        return _fail(str(exc), exc.hint, exc.exit_code)
-    except typer.TyperException as exc:  # wrong usage, said with the command's own usage line
-        show = getattr(exc, "show", None)
-        if show:
-            show()
-        else:
-            typer.echo(exc.format_message(), err=True)
-        return exc.exit_code
+        sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except SystemExit as exc:
         # Nothing of ours exits like this. typer does, with 1, when nobody reads our output any more (`| head`).
         return 0 if exc.code == 1 else int(exc.code or 0)
+    except OSError as exc:
+        return _output_failed(exc)
     except Exception as exc:  # noqa: BLE001 - the last resort
-        if os.environ.get("WA_HOOKS_DEBUG"):
-            traceback.print_exc()
-        return _fail(
-            f"{type(exc).__name__}: {exc}",
-            "This is a bug. Set WA_HOOKS_DEBUG=1 to see where, and report it.",
-            1,
-        )
+        return _say(exc)
     return code if isinstance(code, int) else 0
+
+
+def _say(exc: Exception) -> int:
+    """Say what went wrong in a sentence, and what to do; return the exit code."""
+    if isinstance(exc, WaHooksError):
+        return _fail(str(exc), exc.hint, exc.exit_code)
+    if isinstance(exc, typer.TyperException):  # wrong usage, said with the command's own usage line
+        show = getattr(exc, "show", None)
+        show() if show else typer.echo(exc.format_message(), err=True)
+        return exc.exit_code
+    if os.environ.get("WA_HOOKS_DEBUG"):
+        traceback.print_exc()
+    hint = "This is a bug. Set WA_HOOKS_DEBUG=1 to see where, and report it."
+    return _fail(f"{type(exc).__name__}: {exc}", hint, 1)
+
+
+def _output_failed(exc: OSError) -> int:
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+    if isinstance(exc, BrokenPipeError):  # nobody reads our output any more
+        return 0
+    return _fail(f"the output cannot be written: {exc.strerror or exc}", None, 2)
 
 
 def _fail(message: str, hint: str | None, code: int) -> int:

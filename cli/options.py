@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wa_webhooks.errors import ConfigError, NothingMatchesError
+from wa_webhooks.errors import ConfigError
 from wa_webhooks.settings import DEFAULT_STORE
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ TypesOption = Annotated[
 ]
 SinceOption = Annotated[
     str | None,
-    typer.Option("--since", metavar="TIME", help="Arrived since: 2h, 7d, or 2026-11-24T08:00 (UTC)."),
+    typer.Option("--since", metavar="TIME", help="Arrived since: 2h, 7d, 02:00, or 2026-11-24T08:00; UTC."),
 ]
 UntilOption = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Arrived before; as --since.")]
 LeadOption = Annotated[
@@ -86,6 +86,9 @@ LeadOption = Annotated[
     typer.Option("--lead", metavar="LEAD", help="A lead's id, phone number or business-scoped user id."),
 ]
 ErrorOption = Annotated[str | None, typer.Option("--error", metavar="TEXT", help="Whose error contains this text.")]
+RunOption = Annotated[
+    str | None, typer.Option("--run", metavar="RUN", help="That this replay or reprocess run touched last.")
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", envvar="WA_HOOKS_YES", help="Do not ask.")]
 
 DEFAULT_ATTEMPTS = 10
@@ -93,6 +96,7 @@ DEFAULT_RETRY_BASE = 30.0
 DEFAULT_STORE_URL = DEFAULT_STORE
 
 _AGO = re.compile(r"(\d+)([smhdw])")
+_CLOCK = re.compile(r"\d\d:\d\d(:\d\d)?")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SHORTEST_PHONE = 7
 
@@ -103,22 +107,27 @@ def point_in_time(text: str | None) -> datetime | None:
         return None
     if ago := _AGO.fullmatch(text.strip()):
         return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    now = datetime.now(UTC)
     try:
+        if _CLOCK.fullmatch(text.strip()):  # the last time that it was so late
+            at = datetime.combine(now.date(), time.fromisoformat(text.strip()), UTC)
+            return at if at <= now else at - timedelta(days=1)
         at = datetime.fromisoformat(text.strip())
     except ValueError as exc:
-        raise ConfigError(f"{text!r} is no time", hint="Write 30m, 2h, 7d, or 2026-11-24T08:00.") from exc
+        raise ConfigError(f"{text!r} is no time", hint="Write 30m, 2h, 7d, 02:00, or 2026-11-24T08:00.") from exc
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def lead_id(store: Store, text: str) -> int:
-    """Return the id of the lead that `text` names: an id (also `lead:3`), a phone number or a BSUID."""
-    named = text.removeprefix("lead:")
+def _about(store: Store, text: str) -> dict[str, Any]:
+    """Return the condition that `text` means: a lead's id (also `lead:3`), a phone number or a BSUID.
+
+    Somebody whose every event failed is no lead yet: then it is whatever mentions the number or the id.
+    """
+    named = text.removeprefix("lead:").lstrip("+")
     if named.isdecimal() and len(named) < _SHORTEST_PHONE:
-        return int(named)
-    found = store.get("lead", named.lstrip("+"))
-    if found is None:
-        raise NothingMatchesError("no such lead")
-    return int(found["id"])
+        return {"lead": int(named)}
+    found = store.get("lead", named)
+    return {"lead": int(found["id"])} if found else {"mentions": named}
 
 
 def query(
@@ -129,6 +138,7 @@ def query(
     until: str | None,
     lead: str | None,
     error: str | None,
+    run: str | None,
     **more: Any,
 ) -> Query:
     """Return the query that the options shared by tail-log and reprocess describe."""
@@ -138,8 +148,9 @@ def query(
         types=tuple(types or ()),
         since=point_in_time(since),
         until=point_in_time(until),
-        lead=lead_id(store, lead) if lead else None,
+        **(_about(store, lead) if lead else {}),
         error=error,
+        run=run,
         **more,
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 _COLOURS = {"processed": 32, "pending": 36, "failed": 33, "dead": 31, "refused": 35, "ok": 32, "FAIL": 31}
 _STATE_WIDTH = 9
 _TYPE_WIDTH = 28
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_MOST_TYPES = 6
 _MOST_FAILURES = 20
+_OUTCOMES = ("new", "duplicates", "processed", "retrying", "dead", "refused", "unread")
 
 
 def line(record: Mapping[str, Any]) -> None:
@@ -46,21 +50,24 @@ def log_line(event: Mapping[str, Any], *, unmask: bool) -> None:
     """Print one event of the log on one line."""
     state = event["state"]
     subject = event["message_id"] or event["call_id"] or ""
-    error = event["error"] or ""
+    said = event["error"] or (
+        "no handler knows this type" if state == "processed" and not event["handled_by"] else ""
+    )
     parts = [
-        event["fecha_recepcion"][:19] + "Z",
+        moment(event["fecha_recepcion"]),
         f"{event['id']:>6}",
-        f"{event['tipo_evento']:<{_TYPE_WIDTH}}",
         _coloured(f"{state:<{_STATE_WIDTH}}", state),
         f"{'lead ' + str(event['lead_id']) if event['lead_id'] else '-':<9}",
-        subject if unmask else mask_id(subject),
-        error if unmask else mask_numbers(error),
+        f"{event['tipo_evento']:<{_TYPE_WIDTH}}",
+        _printable(subject if unmask else mask_id(subject)),
+        _printable(said if unmask else mask_numbers(said)),
     ]
-    typer.echo(_printable("  ".join(part for part in parts[:5])) if not error and not subject else _join(parts))
+    typer.echo("  ".join(part for part in parts if part).rstrip())
 
 
-def _join(parts: Sequence[str]) -> str:
-    return "  ".join(part for part in parts if part)
+def moment(text: str) -> str:
+    """Return a time for a person: to the second."""
+    return f"{text[:19]}Z" if _MOMENT.fullmatch(text) else text
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -72,16 +79,22 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
-    """Print a table."""
+    """Print a table, under a title if there is one."""
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    if title:
+        typer.echo(f"\n{title}")
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         drawn.add_column(column, overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(_printable("" if cell is None else str(cell))) for cell in row))
-    console().print(drawn)
+        drawn.add_row(*(Text(_printable("" if cell is None else moment(str(cell)))) for cell in row))
+    to = console()
+    with to.capture() as captured:
+        to.print(drawn)
+    for part in captured.get().splitlines():
+        typer.echo(part.rstrip())
 
 
 def facts(title: str, pairs: Mapping[str, Any]) -> None:
@@ -90,7 +103,7 @@ def facts(title: str, pairs: Mapping[str, Any]) -> None:
     typer.echo(title)
     width = max(map(len, shown), default=0)
     for name, value in shown.items():
-        typer.echo(f"  {name:<{width}}  {_printable(str(value))}")
+        typer.echo(f"  {name:<{width}}  {_printable(moment(str(value)))}")
 
 
 def payload(value: Any, *, unmask: bool) -> None:
@@ -99,11 +112,20 @@ def payload(value: Any, *, unmask: bool) -> None:
     typer.echo("\n".join(_printable(part) for part in text.split("\n")))
 
 
-def plan(found: Mapping[str, Any]) -> None:
-    """Say on stderr what a run would take."""
-    types = ", ".join(f"{count} {name}" for name, count in found["by_type"].items())
-    states = ", ".join(f"{count} {name}" for name, count in found["by_state"].items())
-    typer.echo(f"{found['events']} events of {found['leads']} leads: {types}; {states}", err=True)
+def plan(found: Mapping[str, Any], *, err: bool) -> None:
+    """Say what a run would take."""
+    types = sorted(found["by_type"].items(), key=lambda pair: (-pair[1], pair[0]))
+    named = [f"{number} {name}" for name, number in types[:_MOST_TYPES]]
+    if len(types) > _MOST_TYPES:
+        named.append(f"{len(types) - _MOST_TYPES} more types")
+    states = ", ".join(f"{number} {name}" for name, number in found["by_state"].items())
+    typer.echo(f"{count(found['events'], 'event')} ({states}): {', '.join(named)}", err=err)
+
+
+def count(number: int, noun: str) -> str:
+    """Return `1 event`, `2 events`, `2 deliveries`."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
 
 
 def failures(found: Sequence[str]) -> None:
@@ -114,15 +136,15 @@ def failures(found: Sequence[str]) -> None:
         typer.echo(f"... and {len(found) - _MOST_FAILURES} more", err=True)
 
 
-def summary(what: str, figures: Mapping[str, Any], *, json: bool) -> None:
-    """Print how a command ended: one JSON object, or a line for a person."""
+def summary(told: str, figures: Mapping[str, Any], *, json: bool) -> None:
+    """Print how a command ended: `figures` as one JSON object, or `told` and the figures above nought in a line."""
     if json:
         line(figures)
         return
-    shown = [f"{value} {name}" for name, value in figures.items() if isinstance(value, int)]
-    shown += [f"{name} {value}" for name, value in figures.items() if isinstance(value, str)]
-    shown += [f"{count} times {status}" for status, count in figures.get("statuses", {}).items()]
-    typer.echo(f"{what}: {', '.join(shown)}")
+    shown = [f"{value} {name}" for name, value in figures.items() if name in _OUTCOMES and value]
+    shown += [f"{number} answered {status}" for status, number in figures.get("statuses", {}).items()]
+    run = f" (run {figures['run']})" if "run" in figures else ""
+    typer.echo(f"{told}: {', '.join(shown) or 'nothing to do'}{run}")
 
 
 class Progress:

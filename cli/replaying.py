@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +21,7 @@ from .options import (
     LeadOption,
     NumbersOption,
     RetryBaseOption,
+    RunOption,
     SinceOption,
     StoreOption,
     TypesOption,
@@ -28,6 +31,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from wa_webhooks.captures import Captures
+    from wa_webhooks.pipeline import Pipeline
     from wa_webhooks.stores.base import Run
 
 
@@ -59,16 +63,16 @@ def replay(
 
     JSON lines (*.jsonl, or several lines on standard input) are one delivery a line; so are lines of tail-log --json.
     What the log has already is not applied again. Exits 3 if an event failed or a receiver did not answer 200.
+    With --to, the options about the store and handlers mean nothing: the receiver has its own.
     """
     from wa_webhooks import captures
+    from wa_webhooks import pipeline as pipelines
 
     found = captures.gather(paths, sys.stdin.buffer)
     for skipped in found.skipped:
-        typer.echo(f"skipped {skipped}", err=True)
+        typer.echo(f"unread: {skipped}", err=True)
     if to:
         return _send(found, to, json=json)
-    from wa_webhooks import pipeline as pipelines
-
     pipeline = options.pipeline(
         store,
         handlers=handlers,
@@ -78,15 +82,11 @@ def replay(
         base=retry_base,
     )
     run = _start("replay", {"paths": paths})
-    try:
-        with render.Progress("replaying", total=_known_total(found)) as progress:
-            bodies = (capture.body for capture in found)
-            counts = pipelines.replay(pipeline, bodies, run, progress=lambda t: progress.update(t.deliveries))
-    finally:
-        pipeline.store.close()
-    summary = _summary(counts, skipped=len(found.skipped))
-    render.summary("replay", {**summary, "run": run.id}, json=json)
-    return 3 if summary["failed"] else 0
+    with _running(pipeline, run), render.Progress("replaying", total=_known_total(found)) as progress:
+        bodies = (capture.body for capture in found)
+        counts = pipelines.replay(pipeline, bodies, run, progress=lambda t: progress.update(t.deliveries))
+    told = f"{render.count(counts['deliveries'], 'delivery')}, {render.count(counts['events'], 'event')}"
+    return _end(told, counts, run, unread=len(found.skipped), json=json)
 
 
 def _send(found: Captures, url: str, *, json: bool) -> int:
@@ -97,9 +97,14 @@ def _send(found: Captures, url: str, *, json: bool) -> int:
     with render.Progress("sending", total=_known_total(found)) as progress:
         sent = send(found, url, secret, progress=lambda s: progress.update(s.deliveries))
     render.failures(sent.failures)
+    if sent.gave_up:
+        typer.echo("gave up: nothing listens there", err=True)
+    if set(sent.statuses) == {"401"}:
+        typer.echo("Every delivery was answered 401: the receiver has another app secret.", err=True)
     summary: dict[str, Any] = dict.fromkeys(("deliveries", "events", "new", "duplicates", "processed"))
     summary |= {"deliveries": sent.deliveries, "failed": sent.failed, "skipped": len(found.skipped)}
-    render.summary("send", {**summary, "statuses": dict(sent.statuses), "to": url}, json=json)
+    told = f"{render.count(sent.deliveries, 'delivery')} sent to {url}"
+    render.summary(told, {**summary, "statuses": dict(sent.statuses), "to": url}, json=json)
     return 3 if sent.failed else 0
 
 
@@ -119,9 +124,18 @@ def reprocess(
     until: UntilOption = None,
     lead: LeadOption = None,
     error: ErrorOption = None,
+    run: RunOption = None,
     everything: Annotated[bool, typer.Option("--all", help="The whole log.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and stop there.")] = False,
     yes: YesOption = False,
+    ignore_handlers: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-handlers",
+            envvar="WA_HOOKS_IGNORE_HANDLERS",
+            help="Go on though handlers that these events had are not loaded.",
+        ),
+    ] = False,
     store: StoreOption = options.DEFAULT_STORE_URL,
     handlers: HandlersOption = None,
     allow_accounts: AccountsOption = None,
@@ -132,8 +146,8 @@ def reprocess(
 ) -> int:
     """Run events of the log through again.
 
-    Say which: --failed, --dead, --refused, --id, --type, --since, --until, --lead, --error (all that are given must
-    hold), or --all. Applying an event twice changes nothing. Exits 3 if an event failed again, 4 if none matches.
+    Say which: --failed, --dead, --refused, --id, --type, --since, --until, --lead, --error, --run (all that are given
+    must hold), or --all. Applying an event twice changes nothing. Exits 3 if an event failed again, 4 if none matches.
     """
     from wa_webhooks import pipeline as pipelines
     from wa_webhooks.errors import ConfigError, NothingMatchesError
@@ -147,44 +161,55 @@ def reprocess(
         base=retry_base,
         create=False,
     )
-    try:
-        states = [
-            *(["failed", "dead"] if failed else ["dead"] if dead else []),
-            *(["refused"] if refused else []),
-        ]
-        query = options.query(
-            pipeline.store,
-            types=types,
-            since=since,
-            until=until,
-            lead=lead,
-            error=error,
-            ids=tuple(ids or ()),
-            states=tuple(states),
+    states = [*(["failed", "dead"] if failed else ["dead"] if dead else []), *(["refused"] if refused else [])]
+    query = options.query(
+        pipeline.store,
+        types=types,
+        since=since,
+        until=until,
+        lead=lead,
+        error=error,
+        run=run,
+        ids=tuple(ids or ()),
+        states=tuple(states),
+    )
+    if query.is_everything != everything:
+        raise ConfigError(
+            "--all does not go with other conditions" if everything else "no scope is given",
+            hint="Say which events: --failed, --dead, --id, --type, --since, --lead, --error, --run, or --all.",
         )
-        if query.is_everything != everything:
-            raise ConfigError(
-                "--all does not go with other conditions" if everything else "no scope is given",
-                hint="Say which events: --failed, --dead, --id, --type, --since, --lead, --error, or --all.",
-            )
-        plan = pipeline.store.preview(query)
-        if not plan["events"]:
-            raise NothingMatchesError("no event matches")
-        render.plan(plan)
-        if dry_run:
-            render.summary("plan", {"events": plan["events"], "leads": plan["leads"]}, json=json)
-            return 0
-        if not yes:
-            _confirm(plan["events"])
-        scope = {name: str(value) for name in query.__slots__ if (value := getattr(query, name))}
-        run = _start("reprocess", scope)
-        with render.Progress("reprocessing", total=plan["events"]) as progress:
-            counts = pipelines.reprocess(pipeline, query, run, progress=lambda t: progress.update(t.events))
-    finally:
-        pipeline.store.close()
-    summary = _summary(counts, skipped=max(0, plan["events"] - counts["events"]))
-    render.summary("reprocess", {**summary, "run": run.id}, json=json)
-    return 3 if summary["failed"] else 0
+    plan = pipeline.store.preview(query)
+    if not plan["events"]:
+        raise NothingMatchesError("no event matches")
+    if not ignore_handlers:
+        _check_handlers(pipeline, plan)
+    if dry_run:
+        render.line(plan) if json else render.plan(plan, err=False)
+        return 0
+    render.plan(plan, err=True)
+    if not yes:
+        _confirm(plan["events"])
+    scope = {name: str(value) for name in query.__slots__ if (value := getattr(query, name))}
+    this = _start("reprocess", scope)
+    with _running(pipeline, this), render.Progress("reprocessing", total=plan["events"]) as progress:
+        counts = pipelines.reprocess(pipeline, query, this, progress=lambda t: progress.update(t.events))
+    left = max(0, plan["events"] - counts["events"])  # a worker had them at that moment
+    return _end(render.count(counts["events"], "event"), counts, this, unread=left, json=json)
+
+
+def _check_handlers(pipeline: Pipeline, plan: dict[str, Any]) -> None:
+    """Refuse to settle events without the user's handlers that they had: their part would silently not be done."""
+    from wa_webhooks.errors import ConfigError
+    from wa_webhooks.handlers import builtin
+
+    modules = {name.partition(".")[0] for name in builtin().names()}
+    loaded = set(pipeline.registry.names())
+    had = {name for names in plan["by_handlers"] for name in names.split(", ") if name}
+    if missing := sorted(name for name in had - loaded if name.partition(".")[0] not in modules):
+        raise ConfigError(
+            f"these events were handled by {', '.join(missing)}, which is not loaded",
+            hint="Name your handlers with --handlers, or say --ignore-handlers.",
+        )
 
 
 def _confirm(events: int) -> None:
@@ -192,7 +217,9 @@ def _confirm(events: int) -> None:
 
     if not sys.stdin.isatty():
         raise ConfigError("nobody is there to ask", hint="Add --yes to go ahead.")
-    typer.confirm(f"Reprocess {events} events?", abort=True, err=True)
+    if not typer.confirm(f"Reprocess {render.count(events, 'event')}?", err=True):
+        typer.echo("nothing done", err=True)
+        raise typer.Abort
 
 
 def _start(command: str, scope: dict[str, Any]) -> Run:
@@ -205,18 +232,43 @@ def _start(command: str, scope: dict[str, Any]) -> Run:
     return start_run(command, scope=scope, started_by=who, now=datetime.now(UTC))
 
 
-def _summary(counts: dict[str, Any], *, skipped: int) -> dict[str, Any]:
-    """The figures that scripts rely on.
+@contextlib.contextmanager
+def _running(pipeline: Pipeline, run: Run) -> Iterator[None]:
+    """Keep stdout for our own data, say what an interrupted run left, and close the store."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # a handler may print
+            yield
+    except KeyboardInterrupt:
+        counts = pipeline.store.run_counts(run.id)
+        if left := counts["open"] + counts["pending"]:
+            typer.echo(
+                f"interrupted: {left} deliveries and events are left. Finish them with\n"
+                f"  wa-hooks work --run {run.id}\n"
+                "or leave them to the workers, which take them up in 15 minutes.",
+                err=True,
+            )
+        raise
+    finally:
+        pipeline.store.close()
 
-    Skipped: files that hold no payload, and events refused or left out. By type: all events, duplicates too.
-    """
-    return {
+
+def _end(told: str, counts: dict[str, Any], run: Run, *, unread: int, json: bool) -> int:
+    """Print the figures that scripts rely on; return the exit code."""
+    new = counts["events"] - counts["duplicates"] if counts["deliveries"] else 0
+    figures = {
         "deliveries": counts["deliveries"],
         "events": counts["events"],
-        "new": counts["events"] - counts["duplicates"] if counts["deliveries"] else 0,
+        "new": new,
         "duplicates": counts["duplicates"],
         "processed": counts["processed"],
         "failed": counts["failed"] + counts["dead"],
-        "skipped": skipped + counts["refused"],
+        "skipped": unread + counts["refused"],
+        "retrying": counts["failed"],
+        "dead": counts["dead"],
+        "refused": counts["refused"],
+        "unread": unread,
         "by_type": counts["by_type"],
+        "run": run.id,
     }
+    render.summary(told, figures, json=json)
+    return 3 if figures["failed"] else 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
 import sys
 import threading
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +22,11 @@ from .options import (
     RetryBaseOption,
     StoreOption,
 )
+
+if TYPE_CHECKING:
+    from wa_webhooks.receiver import server
+
+logger = logging.getLogger(__name__)
 
 LogLevelOption = Annotated[
     str,
@@ -92,14 +98,16 @@ def serve(
                 base=retry_base,
             ),
             workers=workers,
-            listening=lambda at: _say_listening(at["host"], at["port"], path, store),
+            listening=lambda at: _say_listening(at["host"], at["port"], listen, store),
         )
     finally:
         front.close()
+    logger.info("stopped")
     return 130 if by == signal.SIGINT else 0
 
 
-def _say_listening(host: object, port: object, path: str, store: str) -> None:
+def _say_listening(host: object, port: object, listen: server.Settings, store: str) -> None:
+    path = listen.path
     shown = f"[{host}]" if ":" in str(host) else host
     if sys.stderr.isatty():
         typer.echo(f"listening on http://{shown}:{port}{path}, recording into {store}", err=True)
@@ -113,6 +121,8 @@ def _say_listening(host: object, port: object, path: str, store: str) -> None:
             "pid": os.getpid(),
         }
         typer.echo(json.dumps(line), err=True)
+    if listen.verify_token is None:
+        logger.warning("no verify token is set: Meta's check of the callback URL will be refused")
 
 
 def work(
@@ -120,6 +130,9 @@ def work(
     drain: Annotated[
         bool, typer.Option("--drain", envvar="WA_HOOKS_DRAIN", help="Exit when nothing is due any more.")
     ] = False,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="Only what an interrupted run left; then exit.")
+    ] = None,
     poll: Annotated[
         float,
         typer.Option("--poll", envvar="WA_HOOKS_POLL", min=0.01, metavar="SECONDS", help="Look again after."),
@@ -149,9 +162,9 @@ def work(
         base=retry_base,
     )
     try:
-        if drain:
-            tally = pipeline.drain()
-            typer.echo(f"processed {tally.processed}, failed {tally.failed + tally.dead}", err=True)
+        if drain or run:
+            tally = pipeline.drain(run_id=run)
+            typer.echo(f"processed {tally.processed}, failed {tally.failed}, dead {tally.dead}", err=True)
             return 3 if tally.failed or tally.dead else 0
         stop = threading.Event()
         caught: list[int] = []
@@ -162,7 +175,9 @@ def work(
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, on_signal)
+        logger.info("working", extra={"store": store, "handlers": handlers or "built in"})
         worker.work(pipeline, stop, poll=poll)
+        logger.info("stopped")
     finally:
         pipeline.store.close()
     return 130 if signal.SIGINT in caught else 0

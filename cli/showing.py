@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from wa_webhooks.masking import mask, mask_id, mask_numbers, mask_words
+from wa_webhooks.stores.base import Query
 
 from . import render
 
 if TYPE_CHECKING:
     from wa_webhooks.stores.base import Store
 
-_KINDS = ("event", "delivery", "message", "call", "lead")
 _SHORTEST_PHONE = 7
+_MOST_MENTIONS = 50
 
 
 def look_up(store: Store, ident: str) -> tuple[str, dict[str, Any] | None]:
@@ -28,10 +29,12 @@ def look_up(store: Store, ident: str) -> tuple[str, dict[str, Any] | None]:
     if ident.startswith("wacid."):
         return "call", store.get("call", ident)
     # A key, an id from a test payload, a phone number: the first kind that knows it.
-    for kind, named in (("event", ident), ("message", ident), ("call", ident), ("lead", ident.lstrip("+"))):
+    plain = ident.lstrip("+")
+    for kind, named in (("event", ident), ("message", ident), ("call", ident), ("lead", plain), ("run", ident)):
         if record := store.get(kind, named):
             return kind, record
-    return "event", None
+    mentions = store.find(Query(mentions=plain), limit=_MOST_MENTIONS, newest=True)
+    return "mentions", {"id": ident, "logged": mentions} if mentions else None
 
 
 def as_lines(kind: str, record: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
@@ -54,8 +57,11 @@ def _event(record: Mapping[str, Any], *, unmask: bool) -> None:
     columns = ("attempt", "at", "state", "error", "run")
     render.table(
         columns,
-        [(a["attempt"], a["at"], a["state"], _error(a["error"], unmask=unmask), a["run_id"]) for a in history],
-        title="\nattempts",
+        [
+            (number, a["at"], a["state"], _error(a["error"], unmask=unmask), a["run_id"])
+            for number, a in enumerate(history, start=1)
+        ],
+        title="attempts",
     )
     print("\npayload")  # noqa: T201 - a heading
     render.payload(payload, unmask=unmask)
@@ -80,7 +86,7 @@ def _message(record: Mapping[str, Any], *, unmask: bool) -> None:
         render.facts(f"message {_id(row['wamid'], unmask=unmask)}", _facts(row, unmask=unmask))
     rows = [(s["at"], s["status"], s["tag"], _error(s["error_text"], unmask=unmask)) for s in record["statuses"]]
     if rows:
-        render.table(("at", "status", "tag", "error"), rows, title="\nstatuses")
+        render.table(("at", "status", "tag", "error"), rows, title="statuses")
     _log(record["logged"], unmask=unmask)
 
 
@@ -111,7 +117,7 @@ def _lead(record: Mapping[str, Any], *, unmask: bool) -> None:
         )
         for step in timeline
     ]
-    render.table(("time (UTC)", "", "what", "detail", "id"), rows, title="\ntimeline: → from the lead, ← to the lead")
+    render.table(("time (UTC)", "", "what", "detail", "id"), rows, title="timeline: → from the lead, ← to the lead")
 
 
 def _detail(step: Mapping[str, Any], *, unmask: bool) -> str:
@@ -119,6 +125,20 @@ def _detail(step: Mapping[str, Any], *, unmask: bool) -> str:
     if unmask:
         return str(detail)
     return mask_words(detail) if step["kind"] == "message" else mask_numbers(detail)
+
+
+def _run(record: Mapping[str, Any], *, unmask: bool) -> None:
+    shown = dict(record)
+    for name in ("scope", "counts"):
+        shown[name] = ", ".join(f"{key} {value}" for key, value in (shown[name] or {}).items())
+    render.facts(f"run {shown.pop('id')}", shown)
+    print("\nIts events: wa-hooks tail-log --run", record["id"])  # noqa: T201
+
+
+def _mentions(record: Mapping[str, Any], *, unmask: bool) -> None:
+    print("no lead, but events that mention it; the newest last")  # noqa: T201
+    for event in record["logged"]:
+        render.log_line(event, unmask=unmask)
 
 
 def _log(events: Iterable[Mapping[str, Any]], *, unmask: bool) -> None:
@@ -147,4 +167,6 @@ SHOWERS: Mapping[str, Callable[..., None]] = {
     "message": _message,
     "call": _call,
     "lead": _lead,
+    "run": _run,
+    "mentions": _mentions,
 }

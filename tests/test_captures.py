@@ -55,10 +55,29 @@ def test_lines_that_are_no_payloads_are_passed_over_by_name(folder):
     assert skipped == [f"{folder}/{name}: its lines are no payloads" for name in ("manifest.jsonl", "notes.ndjson")]
 
 
-def test_a_file_that_is_named_is_always_taken(folder):
-    names = ["f.txt", "a.expected.json", "manifest.jsonl", "a.json"]
-    assert bodies(*(folder / name for name in names)) == [ONE, b"{}", b'{"file":"a.json"}', ODD]
+def test_a_file_that_is_named_is_taken_if_it_may_be_a_payload(folder):
+    names = ["f.txt", "manifest.jsonl", "a.json"]
+    assert bodies(*(folder / name for name in names)) == [ONE, b'{"file":"a.json"}', ODD]
     assert bodies(folder / "a.json", folder / "a.json") == [ODD, ODD]
+
+
+def test_what_is_no_payload_by_its_name_and_content_is_refused(folder):
+    """The log never forgets what it was given by mistake."""
+    (folder / "notes.md").write_text("# notes")
+    for name, told in (("notes.md", "is no JSON"), ("a.expected.json", "is an expected result")):
+        with pytest.raises(ConfigError, match=told):
+            bodies(folder / name)
+
+
+def test_masked_lines_of_the_log_are_not_taken_for_people():
+    line = b'{"payload_original": {"entry": []}, "event_key": "x", "masked": true}'
+    with pytest.raises(ConfigError, match="masked"):
+        bodies("-", stdin=line)
+
+
+def test_an_empty_standard_input_holds_nothing():
+    with pytest.raises(NothingMatchesError):
+        bodies("-", stdin=b"")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +110,6 @@ def test_paths_are_taken_in_the_order_given_standard_input_too(folder):
         (ONE, [ONE]),
         (PRETTY, [PRETTY]),
         (ODD, [ODD]),
-        (b"", [b""]),
         (b"[\n{}\n]", [b"[\n{}\n]"]),
         (b"{\n}", [b"{\n}"]),
         (ONE + b"\n" + TWO, [ONE, TWO]),

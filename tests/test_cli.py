@@ -105,7 +105,8 @@ def a_body():
         (a_log, ["show", "wamid.none"], 4, "nothing has the id"),
         (a_log, ["tail-log", "--since", "yesterday"], 2, "is no time"),
         (a_log, ["tail-log", "--state", "lost"], 2, "is no state"),
-        (a_log, ["tail-log", "--lead", "5599999999999"], 4, "no such lead"),
+        (a_log, ["tail-log", "--lead", "5599999999999"], 4, "no event matches"),
+        (a_log, ["tail-log", "--type", "message.nope"], 4, "no event matches"),
         (a_log, ["reprocess"], 2, "no scope is given"),
         (a_log, ["reprocess", "--all", "--failed"], 2, "does not go with"),
         (a_log, ["reprocess", "--failed"], 4, "no event matches"),
@@ -113,8 +114,9 @@ def a_body():
         (None, ["serve"], 2, "no app secret is set"),
         (a_body, ["serve", "--path", "webhook"], 2, "is no path"),
         (None, ["verify-signature", "x"], 2, "no app secret is set"),
-        (a_body, ["verify-signature", "nowhere"], 2, "cannot read nowhere"),
-        (a_body, ["verify-signature", "body"], 3, "no X-Hub-Signature-256"),
+        (a_body, ["verify-signature", "nowhere", "--signature", "x"], 2, "cannot read nowhere"),
+        (a_body, ["verify-signature", "body"], 2, "no signature is given"),
+        (a_body, ["verify-signature", "body", "--signature", "x"], 3, "no X-Hub-Signature-256"),
         (a_body, ["verify-signature", "body", "--signature", sign(b"{}", "other")], 3, "does not match"),
         (None, ["schema", "--backend", "oracle"], 2, "no backend"),
         (None, ["nonsense"], 2, "No such command"),
@@ -201,11 +203,18 @@ def test_a_failing_handler_is_logged_retried_and_reprocessed(wa):
         assert time.monotonic() < deadline
         wa("work", "--drain", "--handlers", "shop:registry", "--retry-base", "0.01")
     assert len(wa("tail-log", "--state", "dead", "--json", "-n", "99")[1].splitlines()) == 43
-    code, out, err = wa("reprocess", "--failed", "--yes", "--json")
+    code, _, err = wa("reprocess", "--failed", "--yes")
+    assert code == 2  # their part would silently not be done
+    assert "shop.broken, which is not loaded" in err
+    Path("shop.py").write_text(BROKEN_HANDLER.replace("raise KeyError", "return; raise KeyError"))
+    sys.modules.pop("shop", None)
+    code, out, err = wa("reprocess", "--failed", "--yes", "--json", "--handlers", "shop:registry")
     assert (code, json.loads(out)["processed"], json.loads(out)["failed"]) == (0, 43, 0)
     assert "43 events" in err
     before = crm_dump()
     assert wa("reprocess", "--failed", "--yes")[0] == 4
+    assert wa("reprocess", "--type", "message.image", "--yes")[0] == 2
+    assert wa("reprocess", "--type", "message.image", "--yes", "--ignore-handlers")[0] == 0
     assert wa("replay", FIXTURES / "messages")[0] == 0
     assert crm_dump() == before
     history = json.loads(wa("show", event["id"], "--json")[1])["history"]
@@ -224,12 +233,12 @@ def test_replay_reads_standard_input_and_its_own_log(wa):
 def test_a_dry_run_changes_nothing(wa):
     wa("replay", FIXTURES / "messages")
     before = crm_dump()
-    code, out, err = wa("reprocess", "--type", "message.image", "--dry-run", "--json")
+    code, out, _ = wa("reprocess", "--type", "message.image", "--dry-run", "--json")
     assert code == 0
     assert json.loads(out)["events"] == 2
-    assert "2 message.image" in err
+    assert json.loads(out)["by_type"] == {"message.image": 2}
+    assert wa("reprocess", "--type", "message.image", "--dry-run")[1] == "2 events (2 processed): 2 message.image\n"
     assert crm_dump() == before
-    assert "wa_runs" not in out
 
 
 # -- looking
@@ -375,4 +384,4 @@ def test_check_says_what_differs(wa):
     assert code == 3
     assert '-      "type": "message.image",' in out
     assert '+      "type": "message.text",' in out
-    assert "1 fixtures, 1 events: 0 passed, 1 failed" in out
+    assert "1 fixture, 1 event: 0 passed, 1 failed" in out

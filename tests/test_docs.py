@@ -54,7 +54,7 @@ def test_every_option_has_a_variable():
         "everything",
         "dry_run",
     }
-    filters |= {"state", "paths", "ident", "body"}
+    filters |= {"state", "paths", "ident", "body", "run"}
     help_texts = REFERENCE.read_text()
     for name in re.findall(r"^  (?:-\w, )?--([a-z-]+)", help_texts, re.MULTILINE):
         plain = name.replace("-", "_")

@@ -384,7 +384,10 @@ def fill(store):
         ({"since": NOW + timedelta(minutes=1), "until": NOW + timedelta(hours=2)}, [2]),
         ({"error": "TIMEOUT"}, [2]),
         ({"message": "wamid.2"}, [2]),
-        ({"lead": 1}, [1]),
+        ({"lead": 1}, [1, 2]),  # the second failed before it had a lead, and names the same phone
+        ({"mentions": "5511900000012"}, [1, 2]),
+        ({"mentions": "nobody"}, []),
+        ({"run": "r0"}, []),
         ({"delivery": 3}, [3]),
         ({"keys": ("message:P1:wamid.1",)}, [1]),
         ({"after_id": 1}, [2, 3]),

@@ -45,7 +45,7 @@ class Captures:
                 yield from _of_stdin(self.stdin.read())
                 continue
             body = _read(file)
-            if file.name.endswith(_LINES):
+            if is_lines(file):
                 yield from _lines(str(file), body)
             else:
                 yield Capture(str(file), body)
@@ -66,7 +66,7 @@ def gather(paths: Sequence[str], stdin: BinaryIO) -> Captures:
         elif Path(path).is_dir():
             _gather_folder(Path(path), found)
         elif Path(path).exists():
-            found.files.append(Path(path))
+            found.files.append(_named(Path(path)))
         elif matches := sorted(glob.glob(path, recursive=True)):  # noqa: PTH207 - takes absolute patterns too
             found.files += [Path(match) for match in matches if _is_payload(Path(match), found)]
         else:
@@ -74,6 +74,11 @@ def gather(paths: Sequence[str], stdin: BinaryIO) -> Captures:
     if not found.files:
         raise NothingMatchesError(f"no payloads in {', '.join(paths)}", hint="Payloads are *.json files.")
     return found
+
+
+def is_lines(file: Path) -> bool:
+    """Whether a file holds one delivery a line."""
+    return file.name.endswith(_LINES)
 
 
 def _gather_folder(folder: Path, found: Captures) -> None:
@@ -84,7 +89,7 @@ def _gather_folder(folder: Path, found: Captures) -> None:
 def _is_payload(file: Path, found: Captures) -> bool:
     if file.name.endswith(EXPECTED_SUFFIX) or not file.name.endswith((*_LINES, *_WHOLE)):
         return False
-    if file.name.endswith(_LINES):
+    if is_lines(file):
         first, _, _ = _read(file).partition(b"\n")
         if not _looks_like_delivery(first):
             found.skipped.append(f"{file}: its lines are no payloads")
@@ -107,7 +112,18 @@ def _read(file: Path) -> bytes:
         raise ConfigError(f"cannot read {file}: {exc.strerror}") from exc
 
 
+def _named(file: Path) -> Path:
+    """A file that is named is taken if it may be a payload: the log never forgets what it was given by mistake."""
+    if file.name.endswith(EXPECTED_SUFFIX):
+        raise ConfigError(f"{file} is an expected result, not a payload")
+    if not file.name.endswith((*_LINES, *_WHOLE)) and _read(file).lstrip()[:1] not in (b"{", b"["):
+        raise ConfigError(f"{file} is no JSON", hint="To send it as it is, name it *.raw.")
+    return file
+
+
 def _of_stdin(data: bytes) -> Iterator[Capture]:
+    if not data:
+        raise NothingMatchesError("standard input is empty")
     lines = [line for line in data.splitlines() if line.strip()]
     if len(lines) > 1 and all(line.lstrip().startswith(b"{") and line.rstrip().endswith(b"}") for line in lines):
         yield from _lines("-", data)
@@ -127,7 +143,9 @@ def _from_log(line: bytes) -> bytes | None:
         return None
     try:
         value = json.loads(line)
+        if value.get("masked"):
+            raise ConfigError("the log's lines are masked", hint="Make them without --mask.")
         payload = value["payload_original"]
         return undecoded(str(value.get("event_key")), payload) or json.dumps(payload, separators=(",", ":")).encode()
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

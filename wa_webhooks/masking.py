@@ -10,9 +10,12 @@ _SHOWN = 4
 
 
 def mask(value: Any, key: str = "") -> Any:
-    """Return JSON with phone numbers, ids, names and texts masked, by the keys they stand under."""
+    """Return JSON with phone numbers, ids, names and texts masked, by the keys they stand under.
+
+    What stands deeper under such a key, and has no key of its own to go by, is masked as that key says.
+    """
     if isinstance(value, dict):
-        return {name: mask(inner, name) for name, inner in value.items()}
+        return {name: mask(inner, name if name in _MASKERS else key) for name, inner in value.items()}
     if isinstance(value, list):
         return [mask(inner, key) for inner in value]
     masker = _MASKERS.get(key)
@@ -29,6 +32,8 @@ def mask_phone(phone: str) -> str:
 
 def mask_id(ident: str) -> str:
     """Return an id's last characters. A wamid holds the phone number in base64, so it is masked like one."""
+    if ident.isdecimal():
+        return mask_phone(ident)
     kind = next((part for part in ("wamid.", "wacid.") if ident.startswith(part)), "")
     rest = ident.removeprefix(kind)
     return f"{kind}…{rest[-6:]}" if len(rest) > 2 * _SHOWN else ident

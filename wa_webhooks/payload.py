@@ -238,5 +238,7 @@ def read(shape: type[ShapeT], item: Mapping[str, Any]) -> ShapeT:
         return shape.model_validate(_with_storable_keys(item))  # pydantic takes no key that is not Unicode
     except ValidationError as exc:
         faults = exc.errors(include_url=False, include_input=False, include_context=False)
-        named = sorted({f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults})
+        named = sorted(
+            {f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}" for fault in faults}
+        )
         raise PayloadError(f"{shape.__name__.lower()} cannot be read: {'; '.join(named)}") from exc

@@ -9,16 +9,16 @@ from __future__ import annotations
 import logging
 import secrets as random_tokens
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from . import signature
 from .changes import Change
 from .errors import WaHooksError
 from .events import Event
-from .handlers import Handler, Registry, builtin
+from .handlers import Handler, Registry, builtin, name_of
 from .origin import Origin
 from .retry import RetryPolicy, patiently
 from .splitting import restore, split
@@ -49,13 +49,6 @@ _EVENTS_A_TRANSACTION = 250
 """Long transactions would make the front wait for the write lock."""
 
 
-class Handled(NamedTuple):
-    """The changes that an event causes, and the names of the handlers that said so."""
-
-    changes: tuple[Change, ...]
-    handled_by: str
-
-
 def receive(
     body: bytes,
     headers: Mapping[str, str],
@@ -79,31 +72,33 @@ def receive(
     )
 
 
-def handle(event: Event, registry: Registry) -> Handled:
-    """Return what the handlers make of an event. All that match are run, whatever another one raises.
+def handle(event: Event, registry: Registry) -> tuple[Change, ...]:
+    """Return the changes that the handlers make of an event. All that match are run, whatever another one raises.
 
     Raises:
         Exception: what the first failing handler raised; a note names the others that failed.
     """
     changes: list[Change] = []
-    failures: list[Exception] = []
-    handlers = registry.matching(event.type)
-    for handler in handlers:
+    failures: list[BaseException] = []
+    for handler in registry.matching(event.type):
         try:
-            changes.extend(handler(event))
-        except Exception as exc:  # noqa: BLE001 - a handler may raise anything; it fails its event, nothing else
-            exc.add_note(f"in handler {_name(handler)}")
+            changes.extend(_changes(handler, event))
+        except (Exception, SystemExit) as exc:  # noqa: BLE001 - whatever it raises fails its event, nothing else
+            exc.add_note(f"in handler {name_of(handler)}")
             failures.append(exc)
     if failures:
         for other in failures[1:]:
             failures[0].add_note(f"also: {type(other).__name__}: {other}")
         raise failures[0]
-    return Handled(tuple(changes), ", ".join(map(_name, handlers)))
+    return tuple(changes)
 
 
-def _name(handler: Handler) -> str:
-    module = getattr(handler, "__module__", "").removeprefix("wa_webhooks.handlers.")
-    return f"{module}.{getattr(handler, '__qualname__', type(handler).__name__)}"
+def _changes(handler: Handler, event: Event) -> Iterator[Change]:
+    """What one handler gives; None is no changes."""
+    for change in handler(event) or ():
+        if not isinstance(change, Change):
+            raise TypeError(f"a handler gives changes, not {type(change).__name__}")
+        yield change
 
 
 def _now() -> datetime:
@@ -185,25 +180,25 @@ class Pipeline:
     def _attempt(self, event: Event, claimed: ClaimedDelivery | ClaimedEvent, *, made: int) -> Outcome:
         """Handle one event; `made` counts this attempt. Whatever its handlers raise becomes the verdict."""
         reason = self.origin.refusal(event)
-        handled = Handled((), "")
+        changes: tuple[Change, ...] = ()
         if reason:
             verdict = Verdict(state=REFUSED, error=reason, error_class="OriginRefused")
         else:
             try:
-                handled = patiently(lambda: handle(event, self.registry), sleep=self.sleep)
+                changes = patiently(lambda: handle(event, self.registry), sleep=self.sleep)
                 verdict = Verdict(state=PROCESSED)
-            except Exception as exc:  # noqa: BLE001 - as in `handle`
+            except (Exception, SystemExit) as exc:  # noqa: BLE001 - as in `handle`
                 verdict = self._failed(exc, made)
         return Outcome(
             event=event,
             claimed=claimed,
             verdict=verdict,
             if_not_applied=self._failed(ValueError(), made),
-            changes=handled.changes,
-            handled_by=handled.handled_by,
+            changes=changes,
+            handled_by="" if reason else ", ".join(self.registry.names(event.type)),
         )
 
-    def _failed(self, exc: Exception, made: int) -> Verdict:
+    def _failed(self, exc: BaseException, made: int) -> Verdict:
         again = self.policy.next_attempt(exc, made=made, now=self.clock())
         return Verdict(
             state=DEAD if again is None else FAILED,
@@ -213,7 +208,7 @@ class Pipeline:
         )
 
 
-def _describe(exc: Exception) -> str:
+def _describe(exc: BaseException) -> str:
     """Return an error in a line: ours say it all, another's needs its class and the handler it came from."""
     if isinstance(exc, WaHooksError):
         return str(exc)

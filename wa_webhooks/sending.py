@@ -16,6 +16,8 @@ from .version import __version__
 if TYPE_CHECKING:
     import httpx
 
+_MOST_UNREACHABLE = 3
+
 ACCEPTED = 200
 """Meta counts nothing else as received."""
 
@@ -29,11 +31,12 @@ class TargetUnavailableError(WaHooksError):
 
 @dataclass(slots=True)
 class Sent:
-    """How a target answered: `statuses` by HTTP status, `failures` in words, the first few of each kind."""
+    """How a target answered: `statuses` counts by HTTP status, `failures` says each one that was not 200."""
 
     deliveries: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    gave_up: bool = False
 
     @property
     def failed(self) -> int:
@@ -51,7 +54,8 @@ def send(
 ) -> Sent:
     """POST each capture to `url` in order, over one connection; return how it was answered.
 
-    What cannot be connected is tried three times. A redirect is a failure, as for Meta.
+    What cannot be connected is tried three times; after three deliveries in a row that could not, the rest are not
+    sent. A redirect is a failure, as for Meta.
     """
     import httpx  # noqa: PLC0415 - only this command needs it
 
@@ -62,21 +66,26 @@ def send(
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ConfigError(f"{url!r} is no http or https URL")
     sent = Sent()
+    unreachable = 0
     with httpx.Client(timeout=timeout, follow_redirects=False) as client:
         for capture in captures:
             sent.deliveries += 1
             try:
                 status = str(patiently(lambda body=capture.body: _post(client, url, body, secret)))  # type: ignore[misc]
             except TargetUnavailableError as exc:
-                status = "unreachable"
-                reason = str(exc)
+                status, reason = "unreachable", str(exc)
+                unreachable += 1
             else:
                 reason = f"answered {status}"
+                unreachable = 0
             sent.statuses[status] += 1
             if status != str(ACCEPTED):
                 sent.failures.append(f"{capture.name}: {reason}")
             if progress:
                 progress(sent)
+            if unreachable == _MOST_UNREACHABLE:
+                sent.gave_up = True
+                break
     return sent
 
 

@@ -1,8 +1,8 @@
 """Handlers: pure functions from one event to changes, one module for each kind of event."""
 
-from .registry import Handler, Registry, load_registry
+from .registry import Handler, Registry, load_registry, name_of
 
-__all__ = ["Handler", "Registry", "builtin", "load_registry"]
+__all__ = ["Handler", "Registry", "builtin", "load_registry", "name_of"]
 
 
 def builtin() -> Registry:

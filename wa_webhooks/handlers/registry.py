@@ -15,7 +15,7 @@ from ..changes import Change
 from ..errors import ConfigError
 from ..events import Event
 
-Handler = Callable[[Event], Iterable[Change]]
+Handler = Callable[[Event], Iterable[Change] | None]
 
 
 class Registry:
@@ -44,6 +44,17 @@ class Registry:
         if event_type not in self._found:
             self._found[event_type] = tuple(h for pattern, h in self.entries if _matches(pattern, event_type))
         return self._found[event_type]
+
+    def names(self, event_type: str = "*") -> list[str]:
+        """Return the names of the handlers for an event type; of all there are for `*`."""
+        handlers = [h for _, h in self.entries] if event_type == "*" else self.matching(event_type)
+        return [name_of(handler) for handler in handlers]
+
+
+def name_of(handler: Handler) -> str:
+    """Return a handler's name as the log shows it: `messages.message`, `shop.campaign_reply`."""
+    module = getattr(handler, "__module__", "").removeprefix("wa_webhooks.handlers.")
+    return f"{module}.{getattr(handler, '__qualname__', type(handler).__name__)}"
 
 
 def _matches(pattern: str, event_type: str) -> bool:

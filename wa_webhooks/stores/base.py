@@ -133,7 +133,8 @@ class Query:
     """Which events of the log: all conditions that are set must hold.
 
     `types` are event types or prefixes ending in `.*`; times are those of arrival, from `since` up to before
-    `until`; `error` is a part of the error's text; `after_id` and `after_attempt` are cursors.
+    `until`. `lead` also finds what failed before it had one; `run` is the last run that touched an event; `mentions`
+    is a part of its payload, `error` a part of its error; `after_id` and `after_attempt` are cursors.
     """
 
     ids: tuple[int, ...] = ()
@@ -144,6 +145,8 @@ class Query:
     until: datetime | None = None
     lead: int | None = None
     error: str | None = None
+    run: str | None = None
+    mentions: str | None = None
     delivery: int | None = None
     message: str | None = None
     call: str | None = None
@@ -231,7 +234,7 @@ class Store(Protocol):
         ...
 
     def get(self, kind: str, ident: str | int) -> dict[str, Any] | None:
-        """Return one `event`, `delivery`, `message`, `call` or `lead` with what belongs to it, or None."""
+        """Return one `event`, `delivery`, `message`, `call`, `lead` or `run` with what belongs to it, or None."""
         ...
 
     def counts(self) -> dict[str, Any]:
@@ -243,7 +246,7 @@ class Store(Protocol):
         ...
 
     def preview(self, query: Query) -> dict[str, Any]:
-        """Return how many `events` and `leads` a query selects, and `by_type` and `by_state`."""
+        """Return how many `events` and `leads` a query selects, and `by_type`, `by_state` and `by_handlers`."""
         ...
 
     def requeue(self, query: Query, run: Run, *, now: datetime) -> int:

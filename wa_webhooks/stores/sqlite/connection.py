@@ -13,6 +13,10 @@ from ..sqlfiles import migrations, statements
 
 BACKEND = "sqlite"
 
+_ABSENT = "Name it with --store, or record something first."
+_LATE_CHECKPOINT = 16_000
+"""Pages of 8 KiB."""
+_LARGEST_LEFT_LOG = 64 * 2**20
 _PRIMARY = 0xFF
 """The low byte of an extended result code is its family."""
 
@@ -23,9 +27,7 @@ class Connection:
     def __init__(self, path: str, *, busy_timeout: float = 2.0, front: bool = False, create: bool = True) -> None:
         """Open `path` (`:memory:` for a store that is forgotten), migrating it as needed."""
         if not create and path != ":memory:" and not Path(path).exists():
-            raise StoreRejectedError(
-                f"there is no store at {path}", hint="Name it with --store, or record something first."
-            )
+            raise StoreRejectedError(f"there is no store at {path}", hint=_ABSENT)
         self.path = path
         self._sql = statements(BACKEND)
         with translated(path):
@@ -39,12 +41,17 @@ class Connection:
             )
             self._db.row_factory = sqlite3.Row
             try:
-                self._configure(front=front)
-                self._file = self._identity()
-                self.migrate()
+                self._open(front=front, create=create)
             except BaseException:
                 self._db.close()
                 raise
+
+    def _open(self, *, front: bool, create: bool) -> None:
+        if not create and not self._applied():  # somebody else's database, which a look must not change
+            raise StoreRejectedError(f"{self.path} is no store of wa-hooks", hint=_ABSENT)
+        self._configure(front=front)
+        self._file = self._identity()
+        self.migrate()
 
     def _configure(self, *, front: bool) -> None:
         db = self._db
@@ -53,8 +60,10 @@ class Connection:
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
         if front:
-            # A checkpoint in the front's commit would make its requests wait; the workers' commits make them.
-            db.execute("PRAGMA wal_autocheckpoint = 0")
+            # A checkpoint in the front's commit makes its requests wait; the workers' commits make them. This is for
+            # when no worker does: the write-ahead log must not fill the disk.
+            db.execute(f"PRAGMA wal_autocheckpoint = {_LATE_CHECKPOINT}")
+        db.execute(f"PRAGMA journal_size_limit = {_LARGEST_LEFT_LOG}")
 
     def _identity(self) -> tuple[int, int] | None:
         """Which file the path names at the moment; None for the memory, and where there is none."""

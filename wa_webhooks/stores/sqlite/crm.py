@@ -1,6 +1,7 @@
 """Apply changes to the CRM tables of the SQLite store, inside the caller's transaction.
 
-Every function here is a join: the same changes again, or in another order, end in the same rows.
+The same changes again end in the same rows, and so do the same changes in another order. One thing still depends on
+order: to whom an event belongs that names a phone alone, when the number has changed hands.
 """
 
 from __future__ import annotations
@@ -21,8 +22,14 @@ _ATTRIBUTES = ("wa_id", "bsuid", "name", "username")
 _MOVES = ("identities", "events", "messages", "statuses", "calls", "actions")
 
 
-def apply(execute: Execute, changes: Sequence[Change], *, event_id: int, digest: str) -> int | None:
-    """Apply the changes of one event; return the lead it is about, if any."""
+def apply(
+    execute: Execute, changes: Sequence[Change], *, event_id: int, digest: str, known_lead: int | None = None
+) -> int | None:
+    """Apply the changes of one event; return the lead it is about, if any.
+
+    `known_lead` is the lead that the event was found to be about before. Where it names a phone alone, that stays:
+    the number may have changed hands since.
+    """
     leads: dict[Person, int] = {}
     lead_id = None
     for change in changes:
@@ -30,13 +37,20 @@ def apply(execute: Execute, changes: Sequence[Change], *, event_id: int, digest:
         person = fields.pop("person", None)
         if person is not None:
             if person not in leads:
-                leads[person] = _lead_of(execute, person, fields["at"])
+                by_phone = person.bsuid is None and person.parent_bsuid is None
+                known = known_lead if by_phone else None
+                leads[person] = known or _lead_of(execute, person, fields["at"])
             lead_id = leads[person]
         row = {**fields, "event_id": event_id, "digest": digest, "lead_id": lead_id if person else None}
         # A business-scoped user id tells better than a phone number who it is, a newer sighting better than an older.
-        row["lead_evidence"] = f"{2 if person.bsuid else 1} {row['at']}" if person else None
+        row["lead_evidence"] = _evidence(person, row["at"]) if person else None
         _APPLIERS[change.kind](execute, row)
     return lead_id
+
+
+def _evidence(person: Person, at: str) -> str:
+    ident = person.bsuid or person.parent_bsuid or person.wa_id
+    return f"{2 if person.bsuid else 1} {at} {ident}"
 
 
 def _fields(change: Change) -> dict[str, Any]:
@@ -109,6 +123,8 @@ def _lead_of(execute: Execute, person: Person, at: str) -> int:
         lead_id = made
     else:
         lead_id = owner["lead_id"]
+        if parent is not None and parent["lead_id"] != lead_id:
+            lead_id = _merge(execute, lead_id, parent["lead_id"])  # one parent is one person
         if phone is not None and phone["lead_id"] != lead_id and not phone["has_bsuid"]:
             lead_id = _merge(execute, lead_id, phone["lead_id"])
     _join_identities(execute, person, lead_id, at)
@@ -146,7 +162,7 @@ def _join_identities(execute: Execute, person: Person, lead_id: int, at: str) ->
 def _merge(execute: Execute, one: int, other: int) -> int:
     """Make two leads one, the older id staying; return it."""
     lead_id, other_id = min(one, other), max(one, other)
-    gone = dict(execute("lead_row", {"lead_id": other_id}).fetchone())
+    gone = dict(execute("get_lead", {"id": other_id}).fetchone())
     execute("join_lead", {**gone, "lead_id": lead_id})
     for move in _MOVES:
         execute(f"move_{move}", {"lead_id": lead_id, "other_id": other_id})

@@ -35,6 +35,10 @@ from .reading import where
 if TYPE_CHECKING:
     from ...events import Event
 
+_ADOPTED_AT_ONCE = 1000
+_REQUEUED_AT_ONCE = 5000
+"""A longer transaction would keep the front waiting for the write lock."""
+
 _CLAIM_BYTES = 8 * 2**20
 """Bodies claimed at a time, beyond the first: bounds a worker's memory whatever Meta batches."""
 
@@ -67,13 +71,14 @@ class Log(Connection):
         self, *, limit: int, token: str, now: datetime, until: datetime, run_id: str | None = None
     ) -> list[ClaimedDelivery]:
         """See `Store.claim_deliveries`."""
-        scope = {"limit": limit, "now": to_text(now), "run_id": run_id, "abandoned_before": to_text(now - RUN_GRACE)}
+        scope = {"limit": limit, "now": to_text(now), "run_id": run_id}
+        found = "open_deliveries_of_run" if run_id else "open_deliveries"
         with translated(self.path):
             rows = self._leased("leased_deliveries", token)
-            if not rows and self._anything("open_deliveries", "new_deliveries", scope):
+            if not rows and self._anything(found, "new_deliveries", scope):
                 with self._transaction():
-                    self._db.execute(self._sql["adopt_deliveries"], {"limit": max(limit, 1000)})
-                    self._lease("lease_delivery", self._within_bounds(scope), token, until)
+                    self._adopt(run_id)
+                    self._lease("lease_delivery", self._within_bounds(found, scope), token, until)
                 rows = self._leased("leased_deliveries", token)
         return [
             ClaimedDelivery(
@@ -86,11 +91,20 @@ class Log(Connection):
             for row in rows
         ]
 
-    def _within_bounds(self, scope: Mapping[str, Any]) -> list[int]:
+    def _adopt(self, run_id: str | None) -> None:
+        """Take up what the front has recorded since: all of a run, or the next thousand."""
+        scope = {"limit": _ADOPTED_AT_ONCE, "run_id": run_id, "grace": f"+{RUN_GRACE.total_seconds():.0f} seconds"}
+        if run_id:
+            self._db.execute(self._sql["adopt_run"], scope)
+        else:
+            self._db.execute(self._sql["adopt_deliveries"], scope)
+            self._db.execute(self._sql["adopted"], scope)
+
+    def _within_bounds(self, found: str, scope: Mapping[str, Any]) -> list[int]:
         """The ids of open deliveries, up to the limits in number and in bytes; at least one if there is one."""
         chosen: list[int] = []
         size = 0
-        for row in self._db.execute(self._sql["open_deliveries"], scope):
+        for row in self._db.execute(self._sql[found], scope):
             size += row["size"]
             if chosen and size > _CLAIM_BYTES:
                 break
@@ -104,9 +118,10 @@ class Log(Connection):
         scope = {"limit": limit, "now": to_text(now), "run_id": run_id}
         with translated(self.path):
             rows = self._leased("leased_events", token)
-            if not rows and self._anything("due_events", None, scope):
+            found = "due_events_of_run" if run_id else "due_events"
+            if not rows and self._anything(found, None, scope):
                 with self._transaction():
-                    due = [row["id"] for row in self._db.execute(self._sql["due_events"], scope)]
+                    due = [row["id"] for row in self._db.execute(self._sql[found], scope)]
                     self._lease("lease_event", due, token, until)
                 rows = self._leased("leased_events", token)
         return [
@@ -177,7 +192,7 @@ class Log(Connection):
             tally.lost += 1
             return
         tally.saw(outcome.event.type)
-        self._settle(outcome, claimed.id, row["attempts"], {**stamp, "run_id": claimed.run_id}, tally)
+        self._settle(outcome, row, {**stamp, "run_id": claimed.run_id}, tally, event_id=claimed.id)
 
     def _finish_new(self, outcome: Outcome, claimed: ClaimedDelivery, stamp: Mapping[str, Any], tally: Tally) -> None:
         event = outcome.event
@@ -191,12 +206,12 @@ class Log(Connection):
             known = self._known(key)
         if known is None:
             tally.new += 1
-            self._settle(outcome, self._insert(event, key, claimed, stamped), 0, stamped, tally)
+            self._settle(outcome, None, stamped, tally, event_id=self._insert(event, key, claimed, stamped))
             return
         tally.duplicates += 1
         unsettled = known["state"] != PROCESSED and (known["leased_until"] or "") <= stamp["now"]
         if unsettled and outcome.verdict.state == PROCESSED:
-            self._settle(outcome, known["id"], known["attempts"], stamped, tally)
+            self._settle(outcome, known, stamped, tally, event_id=known["id"])
 
     def _known(self, key: str) -> sqlite3.Row | None:
         row: sqlite3.Row | None = self._db.execute(self._sql["event_by_key"], {"key": key}).fetchone()
@@ -222,26 +237,35 @@ class Log(Connection):
         assert made is not None  # noqa: S101 - as above
         return made
 
-    def _settle(self, outcome: Outcome, event_id: int, attempts: int, stamp: Mapping[str, Any], tally: Tally) -> None:
+    def _settle(
+        self, outcome: Outcome, known: sqlite3.Row | None, stamp: Mapping[str, Any], tally: Tally, *, event_id: int
+    ) -> None:
         """Apply an event's changes and write its verdict; if they cannot be applied, the other verdict."""
         verdict = outcome.verdict
         lead_id = None
         if verdict.state == PROCESSED and outcome.changes:
             self._db.execute("SAVEPOINT event")
             try:
-                lead_id = apply(self._execute, outcome.changes, event_id=event_id, digest=outcome.event.digest)
-            except (sqlite3.Error, UnicodeError, OverflowError) as exc:
+                lead_id = apply(
+                    self._execute,
+                    outcome.changes,
+                    event_id=event_id,
+                    digest=outcome.event.digest,
+                    known_lead=known["lead_id"] if known else None,
+                )
+            except Exception as exc:
                 if isinstance(exc, sqlite3.Error) and isinstance(translate(exc, ""), StoreUnavailableError):
                     raise  # not this event's fault: the whole transaction is tried again
                 self._db.execute("ROLLBACK TO event")
                 fallback = outcome.if_not_applied
                 verdict = Verdict(
                     state=fallback.state,
-                    error=f"the changes cannot be stored: {exc}",
+                    error=f"the changes cannot be stored: {type(exc).__name__}: {exc}",
                     error_class=type(exc).__name__,
                     next_attempt_at=fallback.next_attempt_at,
                 )
             self._db.execute("RELEASE event")
+        attempts = known["attempts"] if known else 0
         row = {
             "id": event_id,
             "state": verdict.state,
@@ -262,11 +286,17 @@ class Log(Connection):
     def requeue(self, query: Query, run: Run, *, now: datetime) -> int:
         """See `Store.requeue`."""
         conditions, parameters = where(query)
-        statement = self._sql["requeue_events"].replace("SCOPE", conditions)
-        with translated(self.path), self._transaction():
-            self._insert_run(run)
-            parameters |= {"run_id": run.id, "now": to_text(now), "abandoned_at": to_text(now + RUN_GRACE)}
-            return self._db.execute(statement, parameters).rowcount
+        chunk, update = (self._sql[name].replace("SCOPE", conditions) for name in ("requeue_chunk", "requeue_events"))
+        parameters |= {"run_id": run.id, "now": to_text(now), "abandoned_at": to_text(now + RUN_GRACE)}
+        parameters |= {"after": 0, "limit": _REQUEUED_AT_ONCE}
+        self.save_run(run, counts=None)
+        requeued = 0
+        with translated(self.path):
+            while (last := self._db.execute(chunk, parameters).fetchone()["last"]) is not None:
+                with self._transaction():
+                    requeued += self._db.execute(update, {**parameters, "last": last}).rowcount
+                parameters["after"] = last
+        return requeued
 
     def save_run(self, run: Run, *, finished_at: datetime | None = None, counts: Mapping[str, int] | None) -> None:
         """See `Store.save_run`."""

@@ -18,7 +18,11 @@ _CONDITIONS = {
     "types": "EXISTS (SELECT 1 FROM json_each(:types) t WHERE e.tipo_evento GLOB t.value)",
     "since": "e.fecha_recepcion >= :since",
     "until": "e.fecha_recepcion < :until",
-    "lead": "e.lead_id = :lead",
+    # What failed has no lead yet: it is found by the lead's ids in its payload, among the few that are not processed.
+    "lead": """(e.lead_id = :lead OR e.lead_id IS NULL AND e.state <> 'processed' AND EXISTS (
+        SELECT 1 FROM wa_lead_identities i WHERE i.lead_id = :lead AND instr(e.payload_original, i.value) > 0))""",
+    "run": "e.run_id = :run",
+    "mentions": "instr(e.payload_original, :mentions) > 0",
     "error": "instr(lower(e.error), lower(:error)) > 0",
     "delivery": "e.delivery_id = :delivery",
     "message": "e.message_id = :message",
@@ -76,6 +80,7 @@ class Reading(Connection):
             "message": self._message,
             "call": self._call,
             "lead": self._lead,
+            "run": self._run,
         }
         with self._reading() as execute:
             return readers[kind](execute, ident)
@@ -129,6 +134,10 @@ class Reading(Connection):
         identities = self._rows(execute, "get_identities", ident)
         return {**rows[0], "identities": identities, "timeline": self._rows(execute, "get_timeline", ident)}
 
+    def _run(self, execute: Callable[..., sqlite3.Cursor], ident: str | int) -> dict[str, Any] | None:
+        rows = self._rows(execute, "get_run", ident)
+        return {**rows[0], **{k: json.loads(rows[0][k] or "null") for k in ("scope", "counts")}} if rows else None
+
     def counts(self) -> dict[str, Any]:
         """See `Store.counts`."""
         with self._reading() as execute:
@@ -137,12 +146,14 @@ class Reading(Connection):
             states = _by(execute(self._sql["count_states"]), "state")
             types = _by(execute(self._sql["count_types"]), "tipo_evento")
             rows = dict(execute(self._sql["count_rows"]).fetchone())
+            waiting = dict(execute(self._sql["count_waiting"]).fetchone())
         per_state = {state: states.get(state, 0) for state in STATES}
         return {
             "deliveries": deliveries["total"],
             "backlog": deliveries["total"] - deliveries["split"],
             "oldest_waiting": oldest,
             "events": {"total": sum(per_state.values()), **per_state, "by_type": types},
+            **waiting,
             **rows,
         }
 
@@ -160,14 +171,14 @@ class Reading(Connection):
         with self._reading() as execute:
             totals = execute(f"SELECT count(*) AS events, count(DISTINCT lead_id) AS leads {scope}", parameters)
             found = dict(totals.fetchone())
-            for name, column in (("by_type", "tipo_evento"), ("by_state", "state")):
+            for name, column in (("by_type", "tipo_evento"), ("by_state", "state"), ("by_handlers", "handled_by")):
                 grouped = f"SELECT {column}, count(*) AS events {scope} GROUP BY {column} ORDER BY {column}"
                 found[name] = _by(execute(grouped, parameters), column)
         return found
 
 
 def _by(rows: sqlite3.Cursor, column: str) -> dict[str, int]:
-    return {row[column]: row["events"] for row in rows}
+    return {row[column] or "": row["events"] for row in rows}
 
 
 def _log_line(row: sqlite3.Row) -> dict[str, Any]:

@@ -3,28 +3,35 @@
 -- What arrived, as it arrived. A row never changes: what workers keep about it is in wa_delivery_work.
 CREATE TABLE wa_deliveries (
   id            INTEGER PRIMARY KEY,
-  body          BLOB NOT NULL,          -- the exact bytes of the request
   headers       TEXT NOT NULL,          -- JSON: those that matter later (signature, user agent, content type)
   source        TEXT NOT NULL CHECK (source IN ('serve', 'replay')),
   source_ip     TEXT,
   received_at   TEXT NOT NULL,
   signature_key TEXT,                   -- which app secret matched, by position; never its value
-  run_id        TEXT                    -- the replay that brought it
+  run_id        TEXT,                   -- the replay that brought it
+  body          BLOB NOT NULL           -- the exact bytes of the request; last, so that reading the rest skips it
 );
 CREATE INDEX wa_deliveries_by_run ON wa_deliveries (run_id) WHERE run_id IS NOT NULL;
 
--- Made when a worker first claims a delivery: the front appends one row and nothing else.
+-- Made when a worker adopts a delivery: the front appends one row and nothing else.
 CREATE TABLE wa_delivery_work (
   delivery_id  INTEGER PRIMARY KEY REFERENCES wa_deliveries (id),
+  run_id       TEXT,                    -- the delivery's
+  not_before   TEXT NOT NULL,           -- from when on any worker may take it, empty for at once; before, its run
   lease_token  TEXT,
   leased_until TEXT,
-  claims       INTEGER NOT NULL DEFAULT 0,
   split_at     TEXT,                    -- set once: its events are in the log
   events       INTEGER,                 -- how many it holds
   duplicates   INTEGER                  -- how many of them the log had already
 );
-CREATE INDEX wa_delivery_work_open ON wa_delivery_work (delivery_id) WHERE split_at IS NULL;
+CREATE INDEX wa_delivery_work_open ON wa_delivery_work (not_before, delivery_id) WHERE split_at IS NULL;
+CREATE INDEX wa_delivery_work_of_run ON wa_delivery_work (run_id, delivery_id)
+  WHERE split_at IS NULL AND run_id IS NOT NULL;
 CREATE INDEX wa_delivery_work_by_lease ON wa_delivery_work (lease_token) WHERE split_at IS NULL;
+
+-- Up to which delivery all have been adopted. Commits are serial and ids grow: what is above is new.
+CREATE TABLE wa_adopted (up_to INTEGER NOT NULL);
+INSERT INTO wa_adopted VALUES (0);
 
 -- The event log. The five columns of the specification, under its names, then what else is needed.
 CREATE TABLE wa_events (
@@ -116,6 +123,7 @@ CREATE TABLE wa_lead_identities (
   paired_at TEXT,                       -- when it was last seen together with a bsuid
   PRIMARY KEY (scope, kind, value)
 ) WITHOUT ROWID;
+CREATE INDEX wa_lead_identities_by_value ON wa_lead_identities (value);
 CREATE INDEX wa_lead_identities_by_lead ON wa_lead_identities (lead_id);
 
 CREATE TABLE wa_messages (
@@ -160,7 +168,6 @@ CREATE TABLE wa_messages (
 );
 CREATE INDEX wa_messages_by_wamid ON wa_messages (wamid);
 CREATE INDEX wa_messages_by_lead ON wa_messages (lead_id, at) WHERE lead_id IS NOT NULL;
-CREATE INDEX wa_messages_by_reply ON wa_messages (reply_to) WHERE reply_to IS NOT NULL;
 
 -- History: one row a status event.
 CREATE TABLE wa_message_statuses (
@@ -225,7 +232,6 @@ CREATE TABLE wa_account_events (
   at              TEXT,
   detail          TEXT NOT NULL         -- JSON
 );
-CREATE INDEX wa_account_events_by_account ON wa_account_events (account_id, at);
 
 -- The outbox: what is to be done outside, each once.
 CREATE TABLE wa_actions (

@@ -5,26 +5,37 @@ INSERT INTO wa_deliveries (body, headers, source, source_ip, received_at, signat
 VALUES (:body, :headers, :source, :source_ip, :received_at, :signature_key, :run_id)
 
 -- name: adopt_deliveries
--- Commits are serial and ids grow, so everything above the last adopted delivery is new.
-INSERT INTO wa_delivery_work (delivery_id)
-SELECT id FROM wa_deliveries
- WHERE id > (SELECT coalesce(max(delivery_id), 0) FROM wa_delivery_work)
- ORDER BY id LIMIT :limit
+INSERT OR IGNORE INTO wa_delivery_work (delivery_id, run_id, not_before)
+SELECT id, run_id, iif(run_id IS NULL, '', strftime('%Y-%m-%dT%H:%M:%f000Z', received_at, :grace))
+  FROM wa_deliveries WHERE id > (SELECT up_to FROM wa_adopted) ORDER BY id LIMIT :limit
+
+-- name: adopted
+UPDATE wa_adopted SET up_to = coalesce(
+  (SELECT max(id) FROM (SELECT id FROM wa_deliveries WHERE id > up_to ORDER BY id LIMIT :limit)), up_to)
+
+-- name: adopt_run
+-- A run need not wait until all that was recorded before it is adopted.
+INSERT OR IGNORE INTO wa_delivery_work (delivery_id, run_id, not_before)
+SELECT id, run_id, strftime('%Y-%m-%dT%H:%M:%f000Z', received_at, :grace) FROM wa_deliveries
+ WHERE run_id = :run_id AND id > (SELECT up_to FROM wa_adopted)
 
 -- name: new_deliveries
-SELECT 1 FROM wa_deliveries WHERE id > (SELECT coalesce(max(delivery_id), 0) FROM wa_delivery_work) LIMIT 1
+SELECT 1 FROM wa_deliveries WHERE id > (SELECT up_to FROM wa_adopted) LIMIT 1
 
 -- name: open_deliveries
 SELECT w.delivery_id AS id, length(d.body) AS size
   FROM wa_delivery_work w JOIN wa_deliveries d ON d.id = w.delivery_id
- WHERE w.split_at IS NULL
-   AND (w.leased_until IS NULL OR w.leased_until <= :now)
-   AND CASE WHEN :run_id IS NULL THEN d.run_id IS NULL OR d.received_at <= :abandoned_before
-            ELSE d.run_id = :run_id END
+ WHERE w.split_at IS NULL AND w.not_before <= :now AND (w.leased_until IS NULL OR w.leased_until <= :now)
+ ORDER BY w.not_before, w.delivery_id LIMIT :limit
+
+-- name: open_deliveries_of_run
+SELECT w.delivery_id AS id, length(d.body) AS size
+  FROM wa_delivery_work w JOIN wa_deliveries d ON d.id = w.delivery_id
+ WHERE w.split_at IS NULL AND w.run_id = :run_id AND (w.leased_until IS NULL OR w.leased_until <= :now)
  ORDER BY w.delivery_id LIMIT :limit
 
 -- name: lease_delivery
-UPDATE wa_delivery_work SET lease_token = :token, leased_until = :until, claims = claims + 1
+UPDATE wa_delivery_work SET lease_token = :token, leased_until = :until
  WHERE delivery_id = :id
 
 -- name: leased_deliveries
@@ -41,12 +52,14 @@ UPDATE wa_delivery_work
  WHERE delivery_id = :id
 
 -- name: due_events
+-- Every pending or failed event has a time: a run's is its own until then.
 SELECT id FROM wa_events
- WHERE state IN ('pending', 'failed')
-   AND (leased_until IS NULL OR leased_until <= :now)
-   AND CASE WHEN :run_id IS NULL OR state = 'failed' THEN next_attempt_at IS NULL OR next_attempt_at <= :now
-            ELSE 1 END  -- what a run requeued is its own at once, and everybody's when it was abandoned
-   AND (:run_id IS NULL OR run_id = :run_id)
+ WHERE state IN ('pending', 'failed') AND next_attempt_at <= :now AND (leased_until IS NULL OR leased_until <= :now)
+ ORDER BY next_attempt_at, id LIMIT :limit
+
+-- name: due_events_of_run
+SELECT id FROM wa_events
+ WHERE run_id = :run_id AND state = 'pending' AND (leased_until IS NULL OR leased_until <= :now)
  ORDER BY id LIMIT :limit
 
 -- name: lease_event
@@ -57,10 +70,10 @@ SELECT id, event_key, payload_original, position, attempts, delivery_id, run_id
   FROM wa_events WHERE lease_token = :token AND leased_until IS NOT NULL ORDER BY id
 
 -- name: held_event
-SELECT attempts FROM wa_events WHERE id = :id AND lease_token = :token AND leased_until IS NOT NULL
+SELECT attempts, lead_id FROM wa_events WHERE id = :id AND lease_token = :token AND leased_until IS NOT NULL
 
 -- name: event_by_key
-SELECT id, digest, state, attempts, leased_until FROM wa_events WHERE event_key = :key
+SELECT id, digest, state, attempts, lead_id, leased_until FROM wa_events WHERE event_key = :key
 
 -- name: insert_event
 INSERT INTO wa_events (tipo_evento, payload_original, fecha_recepcion, error, event_key, digest, delivery_id,
@@ -116,9 +129,6 @@ UPDATE wa_leads
        last_inbound_at = coalesce(max(last_inbound_at, :last_inbound_at), last_inbound_at, :last_inbound_at)
  WHERE id = :lead_id
 
--- name: lead_row
-SELECT * FROM wa_leads WHERE id = :lead_id
-
 -- name: move_identities
 UPDATE wa_lead_identities SET lead_id = :lead_id WHERE lead_id = :other_id
 
@@ -149,7 +159,7 @@ ON CONFLICT (phone_number_id, wamid) DO NOTHING
 
 -- name: join_message
 UPDATE wa_messages
-   SET account_id = coalesce(account_id, :account_id),
+   SET account_id = coalesce(min(account_id, :account_id), account_id, :account_id),
        lead_id = CASE WHEN :lead_evidence > coalesce(lead_evidence, '') THEN :lead_id ELSE lead_id END,
        lead_evidence = coalesce(max(lead_evidence, :lead_evidence), lead_evidence, :lead_evidence),
        direction = min(direction, :direction),  -- inbound wins
@@ -179,7 +189,7 @@ VALUES (:phone_number_id, :wamid, :account_id, :lead_id, :lead_evidence, 'outbou
   iif(:status = 'played', :at, NULL), iif(:status = 'failed', :at, NULL),
   iif(:status = 'failed', :error_code, NULL), iif(:status = 'failed', :error_text, NULL))
 ON CONFLICT (phone_number_id, wamid) DO UPDATE
-   SET account_id = coalesce(account_id, excluded.account_id),
+   SET account_id = coalesce(min(account_id, excluded.account_id), account_id, excluded.account_id),
        lead_id = CASE WHEN excluded.lead_evidence > coalesce(lead_evidence, '')
                       THEN excluded.lead_id ELSE lead_id END,
        lead_evidence = coalesce(max(lead_evidence, excluded.lead_evidence), lead_evidence, excluded.lead_evidence),
@@ -208,7 +218,7 @@ VALUES (:phone_number_id, :call_id, :account_id, :lead_id, :lead_evidence, :dire
   iif(:step = 'rejected', :at, NULL), iif(:step = 'terminate', :at, NULL), :result, :started_at, :ended_at,
   :duration, :tag, :error_code, :error_text)
 ON CONFLICT (phone_number_id, call_id) DO UPDATE
-   SET account_id = coalesce(account_id, excluded.account_id),
+   SET account_id = coalesce(min(account_id, excluded.account_id), account_id, excluded.account_id),
        lead_id = CASE WHEN excluded.lead_evidence > coalesce(lead_evidence, '')
                       THEN excluded.lead_id ELSE lead_id END,
        lead_evidence = coalesce(max(lead_evidence, excluded.lead_evidence), lead_evidence, excluded.lead_evidence),
@@ -240,10 +250,15 @@ INSERT INTO wa_actions (idempotency_key, event_id, lead_id, action, target, payl
 VALUES (:idempotency_key, :event_id, :lead_id, :action, :target, :payload)
 ON CONFLICT (idempotency_key) DO NOTHING
 
+-- name: requeue_chunk
+SELECT max(id) AS last FROM (SELECT e.id FROM wa_events e WHERE SCOPE AND e.id > :after ORDER BY e.id LIMIT :limit)
+
 -- name: requeue_events
+-- The lease goes too: a worker that comes late must not settle, with older handlers, what a run has taken.
 UPDATE wa_events
-   SET state = 'pending', attempts = 0, next_attempt_at = :abandoned_at, run_id = :run_id
- WHERE id IN (SELECT e.id FROM wa_events e WHERE SCOPE)
+   SET state = 'pending', attempts = 0, next_attempt_at = :abandoned_at, run_id = :run_id,
+       lease_token = NULL, leased_until = NULL
+ WHERE id IN (SELECT e.id FROM wa_events e WHERE SCOPE AND e.id > :after AND e.id <= :last)
    AND (leased_until IS NULL OR leased_until <= :now)
 
 -- name: insert_run
@@ -277,6 +292,13 @@ SELECT tipo_evento, count(*) AS events FROM wa_events GROUP BY tipo_evento ORDER
 SELECT (SELECT count(*) FROM wa_leads) AS leads, (SELECT count(*) FROM wa_messages) AS messages,
        (SELECT count(*) FROM wa_message_statuses) AS message_statuses, (SELECT count(*) FROM wa_calls) AS calls,
        (SELECT count(*) FROM wa_account_events) AS account_events
+
+-- name: count_waiting
+SELECT (SELECT min(next_attempt_at) FROM wa_events WHERE state = 'failed') AS next_attempt_at,
+       (SELECT count(*) FROM wa_actions WHERE state = 'queued') AS actions_queued
+
+-- name: get_run
+SELECT * FROM wa_runs WHERE id = :id
 
 -- name: oldest_open
 SELECT min(received_at) AS received_at
