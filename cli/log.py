@@ -143,12 +143,11 @@ def _follow(store: Store, query: Query, *, cursor: int, poll: float) -> Any:
     """Yield the events attempted after `cursor`, for ever; a store that is busy is asked again."""
     from dataclasses import replace
 
-    if not cursor:
-        newest = store.find(type(query)(after_attempt=-1), limit=1, newest=True)
-        cursor = newest[0]["attempt_id"] if newest else 0
+    cursor = cursor or _newest_attempt(store)
     complained = False
     while True:
         try:
+            newest = _newest_attempt(store)
             page = store.find(replace(query, after_attempt=cursor), limit=_PAGE)
         except StoreUnavailableError as exc:
             if not complained:
@@ -161,7 +160,15 @@ def _follow(store: Store, query: Query, *, cursor: int, poll: float) -> Any:
             yield event
             cursor = event["attempt_id"]
         if len(page) < _PAGE:
+            cursor = max(cursor, newest)  # past what the filters leave out, which need not be looked at again
             time.sleep(poll)
+
+
+def _newest_attempt(store: Store) -> int:
+    from wa_webhooks.stores.base import Query
+
+    newest = store.find(Query(after_attempt=-1), limit=1, newest=True)
+    return newest[0]["attempt_id"] if newest else 0
 
 
 def show(
@@ -179,8 +186,8 @@ def show(
 ) -> int:
     """Show one event, delivery, message, call, lead or run.
 
-    With what belongs to it: an event with its attempts and payload, a lead with its timeline. A phone number or id that
-    is no lead shows the events that mention it.
+    With what belongs to it: an event with its attempts and payload, a lead with its timeline. A phone number or id
+    that is no lead shows the events that mention it.
     """
     from . import showing
 

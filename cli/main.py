@@ -66,8 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except SystemExit as exc:
-        # Nothing of ours exits like this. typer does, with 1, when nobody reads our output any more (`| head`).
-        return 0 if exc.code == 1 else int(exc.code or 0)
+        # Nothing of ours exits like this. typer does, when nobody reads our output any more (`| head`).
+        return 0 if isinstance(exc.__context__, BrokenPipeError) else int(exc.code or 0)
     except OSError as exc:
         return _output_failed(exc)
     except Exception as exc:  # noqa: BLE001 - the last resort

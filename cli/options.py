@@ -98,7 +98,7 @@ DEFAULT_STORE_URL = DEFAULT_STORE
 _AGO = re.compile(r"(\d+)([smhdw])")
 _CLOCK = re.compile(r"\d\d:\d\d(:\d\d)?")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_SHORTEST_PHONE = 7
+SHORTEST_PHONE = 7
 
 
 def point_in_time(text: str | None) -> datetime | None:
@@ -124,7 +124,7 @@ def _about(store: Store, text: str) -> dict[str, Any]:
     Somebody whose every event failed is no lead yet: then it is whatever mentions the number or the id.
     """
     named = text.removeprefix("lead:").lstrip("+")
-    if named.isdecimal() and len(named) < _SHORTEST_PHONE:
+    if named.isdecimal() and len(named) < SHORTEST_PHONE:
         return {"lead": int(named)}
     found = store.get("lead", named)
     return {"lead": int(found["id"])} if found else {"mentions": named}

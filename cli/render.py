@@ -97,10 +97,15 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str |
         typer.echo(part.rstrip())
 
 
+def text(words: str) -> None:
+    """Print a line or a heading; whatever stands in it, the cursor stays where it is."""
+    typer.echo("\n".join(_printable(part) for part in words.split("\n")))
+
+
 def facts(title: str, pairs: Mapping[str, Any]) -> None:
     """Print a heading and what is known under it, empty values left out."""
     shown = {name: value for name, value in pairs.items() if value not in (None, "", [])}
-    typer.echo(title)
+    typer.echo(_printable(title))
     width = max(map(len, shown), default=0)
     for name, value in shown.items():
         typer.echo(f"  {name:<{width}}  {_printable(moment(str(value)))}")

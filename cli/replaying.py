@@ -146,8 +146,9 @@ def reprocess(
 ) -> int:
     """Run events of the log through again.
 
-    Say which: --failed, --dead, --refused, --id, --type, --since, --until, --lead, --error, --run (all that are given
-    must hold), or --all. Applying an event twice changes nothing. Exits 3 if an event failed again, 4 if none matches.
+    Say which: --failed, --dead, --refused, --id, --type, --since, --until, --lead, --error, --run (all that are
+    given must hold), or --all. Applying an event twice changes nothing. Exits 3 if an event failed again, 4 if none
+    matches.
     """
     from wa_webhooks import pipeline as pipelines
     from wa_webhooks.errors import ConfigError, NothingMatchesError

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_FRONT_PATIENCE = 5.0
+"""Seconds to wait for the write lock before a delivery is answered 503."""
+
 LogLevelOption = Annotated[
     str,
     typer.Option("--log-level", envvar="WA_HOOKS_LOG_LEVEL", help="debug, info, warning or error."),
@@ -84,7 +87,7 @@ def serve(
         largest_body=max_body,
     )
     logs.configure(log_level)
-    front = open_store(store, front=workers > 0)
+    front = open_store(store, front=workers > 0, busy_timeout=_FRONT_PATIENCE)
     try:
         by = server.serve(
             listen,

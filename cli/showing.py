@@ -11,11 +11,11 @@ from wa_webhooks.masking import mask, mask_id, mask_numbers, mask_words
 from wa_webhooks.stores.base import Query
 
 from . import render
+from .options import SHORTEST_PHONE
 
 if TYPE_CHECKING:
     from wa_webhooks.stores.base import Store
 
-_SHORTEST_PHONE = 7
 _MOST_MENTIONS = 50
 
 
@@ -24,7 +24,7 @@ def look_up(store: Store, ident: str) -> tuple[str, dict[str, Any] | None]:
     prefix, _, rest = ident.partition(":")
     if prefix in ("event", "delivery", "lead") and rest.isdecimal():
         return prefix, store.get(prefix, int(rest))
-    if ident.isdecimal() and len(ident) < _SHORTEST_PHONE:
+    if ident.isdecimal() and len(ident) < SHORTEST_PHONE:
         return "event", store.get("event", int(ident))
     if ident.startswith("wacid."):
         return "call", store.get("call", ident)
@@ -63,7 +63,7 @@ def _event(record: Mapping[str, Any], *, unmask: bool) -> None:
         ],
         title="attempts",
     )
-    print("\npayload")  # noqa: T201 - a heading
+    render.text("\npayload")
     render.payload(payload, unmask=unmask)
 
 
@@ -74,11 +74,11 @@ def _delivery(record: Mapping[str, Any], *, unmask: bool) -> None:
     shown["user_agent"] = headers.get("user-agent")
     render.facts(f"delivery {shown.pop('id')}", shown)
     _log(logged, unmask=unmask)
-    print("\nbody")  # noqa: T201 - a heading
+    render.text("\nbody")
     try:
         render.payload(json.loads(body), unmask=unmask)
     except ValueError:
-        print(f"{len(body)} bytes that are no JSON; --json shows them")  # noqa: T201
+        render.text(f"{len(body)} bytes that are no JSON; --json shows them")
 
 
 def _message(record: Mapping[str, Any], *, unmask: bool) -> None:
@@ -105,7 +105,7 @@ def _lead(record: Mapping[str, Any], *, unmask: bool) -> None:
     render.facts(f"lead {known.pop('id')}", _facts(known, unmask=unmask))
     for identity in identities:
         value = identity["value"] if unmask else mask(identity)["value"]
-        print(f"  {identity['kind']:<12} {value}")  # noqa: T201
+        render.text(f"  {identity['kind']:<12} {value}")
     arrows = {"inbound": "→", "outbound": "←"}
     rows = [
         (
@@ -127,22 +127,22 @@ def _detail(step: Mapping[str, Any], *, unmask: bool) -> str:
     return mask_words(detail) if step["kind"] == "message" else mask_numbers(detail)
 
 
-def _run(record: Mapping[str, Any], *, unmask: bool) -> None:
+def _run(record: Mapping[str, Any], **_: bool) -> None:
     shown = dict(record)
     for name in ("scope", "counts"):
         shown[name] = ", ".join(f"{key} {value}" for key, value in (shown[name] or {}).items())
     render.facts(f"run {shown.pop('id')}", shown)
-    print("\nIts events: wa-hooks tail-log --run", record["id"])  # noqa: T201
+    render.text(f"\nits events: wa-hooks tail-log --run {record['id']}")
 
 
 def _mentions(record: Mapping[str, Any], *, unmask: bool) -> None:
-    print("no lead, but events that mention it; the newest last")  # noqa: T201
+    render.text("no lead, but events that mention it; the newest last")
     for event in record["logged"]:
         render.log_line(event, unmask=unmask)
 
 
 def _log(events: Iterable[Mapping[str, Any]], *, unmask: bool) -> None:
-    print("\nevents")  # noqa: T201 - a heading
+    render.text("\nevents")
     for event in events:
         render.log_line(event, unmask=unmask)
 

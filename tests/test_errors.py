@@ -15,7 +15,6 @@ TABLE = {  # class: (HTTP status, exit code, whether it passes by itself)
     "SignatureMismatchError": (401, 3, False),
     "HandshakeRefusedError": (403, 3, False),
     "PayloadError": (200, 3, False),
-    "FailuresFoundError": (500, 3, False),
     "NothingMatchesError": (404, 4, False),
     "StoreError": (503, 5, False),
     "StoreUnavailableError": (503, 5, True),

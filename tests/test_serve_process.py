@@ -1,8 +1,8 @@
 """`wa-hooks serve` as a process: how it starts, how it ends, and what it does when the machine gives out."""
 
 import contextlib
-import json
 import http.client
+import json
 import os
 import shutil
 import signal

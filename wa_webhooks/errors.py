@@ -59,12 +59,6 @@ class PayloadError(WaHooksError):
     exit_code = 3
 
 
-class FailuresFoundError(WaHooksError):
-    """The command ran to its end and found failures."""
-
-    exit_code = 3
-
-
 class NothingMatchesError(WaHooksError):
     """Nothing matches."""
 

@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
+Masker = Callable[[str], str]
+
+_LONG = 7
 _LONG_NUMBER = re.compile(r"\d{7,}")
+_EMAIL = re.compile(r"[^\s<>\"']+@[^\s<>\"']+")
 _SHOWN = 4
 
 
-def mask(value: Any, key: str = "") -> Any:
-    """Return JSON with phone numbers, ids, names and texts masked, by the keys they stand under.
+def mask(value: Any) -> Any:
+    """Return JSON with people's data masked, by the keys it stands under.
 
-    What stands deeper under such a key, and has no key of its own to go by, is masked as that key says.
+    Keys that are known to name nobody are shown. Phone numbers, ids and texts are masked each in its way, and what
+    stands under a key that nobody knows is masked like a text: a flow's answers can be anything.
     """
+    return _mask(value, None)
+
+
+def _mask(value: Any, masker: Masker | None) -> Any:
     if isinstance(value, dict):
-        return {name: mask(inner, name if name in _MASKERS else key) for name, inner in value.items()}
+        return {name: _mask(inner, _masker_of(name, masker)) for name, inner in value.items()}
     if isinstance(value, list):
-        return [mask(inner, key) for inner in value]
-    masker = _MASKERS.get(key)
+        return [_mask(inner, masker) for inner in value]
     if masker is None or value is None or isinstance(value, bool):
         return value
-    # A number under an id's key is one of ours; a phone number or a coordinate may be a number too.
-    return value if masker is mask_id and not isinstance(value, str) else masker(str(value))
+    if isinstance(value, str):
+        return masker(value)
+    # A number under an id's key or an unknown one is a count of ours or Meta's, unless it is as long as a phone's.
+    short = len(str(value)) < _LONG and masker in (mask_id, mask_unknown)
+    return value if short else masker(str(value))
+
+
+def _masker_of(name: str, outer: Masker | None) -> Masker | None:
+    if name in _SHOWN_KEYS:
+        return None
+    return _MASKERS.get(name) or outer or mask_unknown
 
 
 def mask_phone(phone: str) -> str:
@@ -51,9 +69,15 @@ def mask_words(text: str) -> str:
     return f"•••({len(text)})" if text else text
 
 
+def mask_unknown(text: str) -> str:
+    """Return what stands under a key that nobody knows, masked like a text."""
+    return mask_words(text)
+
+
 def mask_numbers(text: str) -> str:
-    """Return a text with every long number masked like a phone number."""
-    return _LONG_NUMBER.sub(lambda found: mask_phone(found.group()), text)
+    """Return a text with every long number masked like a phone number, and every e-mail address like a text."""
+    without = _EMAIL.sub(lambda found: mask_words(found.group()), text)
+    return _LONG_NUMBER.sub(lambda found: mask_phone(found.group()), without)
 
 
 _PHONES = """
@@ -68,9 +92,30 @@ _IDS = """
 _WORDS = """
     name username body caption text title description filename formatted_name first_name last_name middle_name
     full_name emoji email street city zip address vcard sdp birthday response_json detail url latitude longitude
-    unreadable payload reply_id content context referral
+    unreadable payload reply_id content context referral tag biz_opaque_callback_data
 """
 _NUMBERS = "error error_text failed_text details message"
+_SHOWN_KEYS = frozenset(
+    """
+    account_id action alert_severity alert_state alert_status alert_type animated at attempt attempts availability
+    backlog ban_info billable body_size business_initiated call_created catalog_id category chunk_order code command
+    connect_at accepted_at rejected_at terminate_at ringing_at content-type correct_category counts country currency
+    current_limit decision delivered_at delivery_id direction display_phone_number duplicates duration effective_month
+    end_time ended_at entity_id entity_type error_class error_code error_count error_rate error_type event event_at
+    event_id event_name events expiration expiration_timestamp failed_at failed_code fecha_recepcion field
+    finished_at first_event_at flow_id forwarded frequently_forwarded handled_by handler_version href is_permanent
+    item_price kind last_event_at last_inbound_at lead_id masked max_daily_conversations_per_business media_type
+    message_template_category message_template_id message_template_language message_template_name messaging_product
+    mime_type new_category new_quality_score new_status next_attempt_at notice object old_limit old_status origin
+    outcome owner_business_id p50_latency p90_latency paired_at phase phone_number_id played_at position
+    previous_category previous_quality_score pricing_category pricing_model pricing_type procesado
+    product_retailer_id progress quantity read_at reason received_at recipient_type region rejection_reason
+    remediation requests_count requested_verified_name response response_source restriction_type result run_id scope
+    sdp_type sent_at sha256 signature_key solution_id solution_status source source_ip source_type split_at start_time
+    started_at started_by state status step threshold tier timestamp tipo_evento type user-agent version
+    violation_type voice waba_ban_date waba_ban_state waba_id
+    """.split()  # noqa: SIM905 - a list of words
+)
 
 _MASKERS = {
     key: masker
@@ -83,4 +128,4 @@ _MASKERS = {
     )
     for key in keys.split()
 }
-"""How to mask the value under a key. An object or an array under it is entered, not masked as a whole."""
+"""How to mask the value under a key; what stands deeper and has no key of its own to go by is masked likewise."""

@@ -3,7 +3,7 @@
 Tolerant on purpose: every object accepts unknown keys, every enumeration any string, every timestamp, amount and id
 both strings and numbers; absent, null, "" and a wrong shape mean the same. Only what an item cannot do without is
 required: the rest of it is still worth a row, and the log keeps the original.
-The envelope around the items is not modelled: `events.split` walks it, so that one bad item never costs its
+The envelope around the items is not modelled: `splitting.split` walks it, so that one bad item never costs its
 neighbours. Source: Meta's webhook reference, September 2026.
 """
 

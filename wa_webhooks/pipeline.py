@@ -48,6 +48,9 @@ KEPT_HEADERS = (signature.HEADER.lower(), "user-agent", "content-type")
 _EVENTS_A_TRANSACTION = 250
 """Long transactions would make the front wait for the write lock."""
 
+_LEASE_USED = 0.8
+"""The part of a lease after which a worker begins nothing more under it."""
+
 
 def receive(
     body: bytes,
@@ -105,6 +108,23 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(slots=True)
+class _Batch:
+    """What is finished in one transaction. `since` is when it was begun."""
+
+    since: datetime
+    outcomes: list[Outcome] = field(default_factory=list)
+    deliveries: list[ClaimedDelivery] = field(default_factory=list)
+
+    def add(self, claimed: ClaimedDelivery | ClaimedEvent) -> None:
+        if isinstance(claimed, ClaimedDelivery):
+            self.deliveries.append(claimed)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.outcomes) >= _EVENTS_A_TRANSACTION
+
+
 @dataclass(kw_only=True)
 class Pipeline:
     """Takes recorded deliveries and due events of a store through split, handle and finish.
@@ -126,20 +146,22 @@ class Pipeline:
         With `run_id`, only those of that run.
         """
         tally = Tally()
+        started = self.clock()
         deliveries = self._claim(self.store.claim_deliveries, run_id, limit)
-        batch: list[ClaimedDelivery] = []
-        outcomes: list[Outcome] = []
-        for delivery in deliveries:
-            batch.append(delivery)
-            outcomes.extend(self._outcomes_of(delivery))
-            if len(outcomes) >= _EVENTS_A_TRANSACTION:
-                tally.add(self._finish(outcomes, batch))
-                batch, outcomes = [], []
-        if batch:
-            tally.add(self._finish(outcomes, batch))
         events = self._claim(self.store.claim_events, run_id, limit)
-        if events:
-            tally.add(self._finish([self._outcome_again(event) for event in events], ()))
+        batch = _Batch(self.clock())
+        work: tuple[ClaimedDelivery | ClaimedEvent, ...] = (*deliveries, *events)
+        for claimed in work:
+            now = self.clock()
+            if now - started > timedelta(seconds=self.lease * _LEASE_USED):
+                break  # slow handlers: what is left goes to whoever claims it next, instead of being done twice
+            batch.add(claimed)
+            batch.outcomes.extend(self._outcomes_of(claimed))
+            if batch.is_full or now - batch.since > timedelta(seconds=self.lease / 10):
+                tally.add(self._finish(batch))
+                batch = _Batch(now)
+        if batch.outcomes:
+            tally.add(self._finish(batch))
         return tally
 
     def drain(self, *, run_id: str | None = None, progress: Callable[[Tally], None] | None = None) -> Tally:
@@ -163,19 +185,22 @@ class Pipeline:
 
         return patiently(once, sleep=self.sleep)
 
-    def _finish(self, outcomes: Sequence[Outcome], deliveries: Sequence[ClaimedDelivery]) -> Tally:
+    def _finish(self, batch: _Batch) -> Tally:
         def once() -> Tally:
-            return self.store.finish(outcomes, now=self.clock(), handler_version=__version__, deliveries=deliveries)
+            return self.store.finish(
+                batch.outcomes, now=self.clock(), handler_version=__version__, deliveries=batch.deliveries
+            )
 
         return patiently(once, sleep=self.sleep)
 
-    def _outcomes_of(self, delivery: ClaimedDelivery) -> Iterable[Outcome]:
-        for event in split(delivery.body, delivery.received_at):
-            yield self._attempt(event, delivery, made=1)
-
-    def _outcome_again(self, claimed: ClaimedEvent) -> Outcome:
-        event = restore(key=claimed.key, payload=claimed.payload, position=claimed.position)
-        return self._attempt(event, claimed, made=claimed.attempts + 1)
+    def _outcomes_of(self, claimed: ClaimedDelivery | ClaimedEvent) -> Iterator[Outcome]:
+        """What comes of each event of a delivery, or of the one event."""
+        if isinstance(claimed, ClaimedDelivery):
+            for event in split(claimed.body, claimed.received_at):
+                yield self._attempt(event, claimed, made=1)
+        else:
+            event = restore(key=claimed.key, payload=claimed.payload, position=claimed.position)
+            yield self._attempt(event, claimed, made=claimed.attempts + 1)
 
     def _attempt(self, event: Event, claimed: ClaimedDelivery | ClaimedEvent, *, made: int) -> Outcome:
         """Handle one event; `made` counts this attempt. Whatever its handlers raise becomes the verdict."""

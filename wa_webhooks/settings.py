@@ -10,6 +10,8 @@ from .errors import ConfigError
 
 DEFAULT_STORE = "sqlite:wa-hooks.db"
 _OURS = ("WA_HOOKS_", "WHATSAPP_", "SUPABASE_")
+_NEVER = frozenset({"WA_HOOKS_HANDLERS"})
+"""Names code to run: a folder that one happens to stand in must not decide that."""
 
 
 def load_dotenv(folder: Path) -> None:
@@ -23,12 +25,14 @@ def load_dotenv(folder: Path) -> None:
     import dotenv  # noqa: PLC0415 - most commands run without a .env file
 
     try:
-        found = dotenv.dotenv_values(file)
+        found = dotenv.dotenv_values(file, interpolate=False)  # a secret may hold a dollar sign
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"cannot read {file}: {exc}") from exc
     for name, value in found.items():
-        if value is not None and name.startswith(_OURS):
-            os.environ.setdefault(name, value)
+        sibling = name.removesuffix("_FILE") if name.endswith("_FILE") else f"{name}_FILE"
+        taken = os.environ.get(name) or os.environ.get(sibling)
+        if value and name.startswith(_OURS) and name not in _NEVER and not taken:
+            os.environ[name] = value
 
 
 def app_secrets(env: Mapping[str, str] = os.environ) -> tuple[str, ...]:
@@ -67,7 +71,7 @@ def verify_token(env: Mapping[str, str] = os.environ) -> str | None:
 def _secret(name: str, env: Mapping[str, str]) -> str | None:
     """The value of a secret, from its variable or from the file that `<name>_FILE` names."""
     path = env.get(f"{name}_FILE")
-    if name in env and path:
+    if env.get(name) and path:
         raise ConfigError(f"both {name} and {name}_FILE are set", hint="Keep one of them.")
     if not path:
         return env.get(name)

@@ -13,6 +13,8 @@ from .stores.base import Tally
 logger = logging.getLogger(__name__)
 
 _LONGEST_PAUSE = 10.0
+_COURTESY = 0.002
+"""Seconds between batches: SQLite's write lock is not fair, and a receiver waits for it too."""
 
 
 def work(
@@ -46,6 +48,7 @@ def work(
         total.add(tally)
         if tally.deliveries or tally.events:
             logger.info("processed", extra=_figures(tally))
+            stop.wait(_COURTESY)
             if progress:
                 progress(total)
         else:

@@ -73,7 +73,7 @@ def load_registry(reference: str) -> Registry:
     if not separator or not module_name or not attribute:
         raise ConfigError(f"{reference!r} does not name a registry", hint="Write it as package.module:registry.")
     if "" not in sys.path:
-        sys.path.insert(0, "")  # the working directory, as `python -m` has it
+        sys.path.append("")  # the working directory; last, so that a file there takes no library's place
     try:
         found = getattr(importlib.import_module(module_name), attribute)
     except (Exception, SystemExit) as exc:

@@ -120,7 +120,7 @@ class Connection:
         return [row["name"] for row in self._db.execute("SELECT name FROM wa_migrations ORDER BY name")]
 
     def check_writable(self) -> None:
-        """See `Store.check_writable`. Takes the write lock, writes a page and lets both go."""
+        """See `Store.check_writable`. Writes a page and commits it, as recording a delivery would."""
         with translated(self.path), self._transaction():
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
             self._db.execute(f"PRAGMA user_version = {version}")

@@ -7,23 +7,20 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from ..base import LOG_KEYS, STATES, Query, to_text
+from ..base import LOG_KEYS, PROCESSED, STATES, Query, to_text
 from .connection import Connection
 
 _CONDITIONS = {
     "ids": "e.id IN (SELECT value FROM json_each(:ids))",
     "keys": "e.event_key IN (SELECT value FROM json_each(:keys))",
-    "states": "e.state IN (SELECT value FROM json_each(:states))",
-    # GLOB reads a type's trailing `.*` as it is meant: a dot, then anything.
-    "types": "EXISTS (SELECT 1 FROM json_each(:types) t WHERE e.tipo_evento GLOB t.value)",
     "since": "e.fecha_recepcion >= :since",
     "until": "e.fecha_recepcion < :until",
+    "error": "instr(lower(e.error), lower(:error)) > 0",
     # What failed has no lead yet: it is found by the lead's ids in its payload, among the few that are not processed.
     "lead": """(e.lead_id = :lead OR e.lead_id IS NULL AND e.state <> 'processed' AND EXISTS (
         SELECT 1 FROM wa_lead_identities i WHERE i.lead_id = :lead AND instr(e.payload_original, i.value) > 0))""",
     "run": "e.run_id = :run",
     "mentions": "instr(e.payload_original, :mentions) > 0",
-    "error": "instr(lower(e.error), lower(:error)) > 0",
     "delivery": "e.delivery_id = :delivery",
     "message": "e.message_id = :message",
     "call": "e.call_id = :call",
@@ -44,7 +41,32 @@ def where(query: Query) -> tuple[str, dict[str, Any]]:
         if isinstance(value, tuple):
             value = json.dumps(value)
         parameters[name] = to_text(value) if hasattr(value, "astimezone") else value
+    if query.states:
+        clauses.append(_states(query.states))
+    if query.types:
+        clauses.append(_types(query.types, parameters))
     return " AND ".join(clauses) or "1", parameters
+
+
+def _states(states: tuple[str, ...]) -> str:
+    """Written out, with what the partial index over unprocessed events says, so that the planner may use it."""
+    named = ", ".join(f"'{state}'" for state in STATES if state in states)
+    unprocessed = "" if PROCESSED in states else "e.state <> 'processed' AND "
+    return f"{unprocessed}e.state IN ({named or 'NULL'})"
+
+
+def _types(types: tuple[str, ...], parameters: dict[str, Any]) -> str:
+    """An event type each, or the range of those with a prefix: both are looked up in the index."""
+    clauses = []
+    for number, wanted in enumerate(types):
+        name = f"type_{number}"
+        if wanted.endswith(".*"):
+            clauses.append(f"(e.tipo_evento >= :{name} AND e.tipo_evento < :{name}_end)")
+            parameters |= {name: wanted[:-1], f"{name}_end": f"{wanted[:-2]}/"}  # the character after the dot
+        else:
+            clauses.append(f"e.tipo_evento = :{name}")
+            parameters[name] = wanted
+    return f"({' OR '.join(clauses)})"
 
 
 def _columns(*, attempt: str) -> str:
