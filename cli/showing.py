@@ -84,7 +84,10 @@ def _delivery(record: Mapping[str, Any], *, unmask: bool) -> None:
 def _message(record: Mapping[str, Any], *, unmask: bool) -> None:
     for row in record["messages"]:
         render.facts(f"message {_id(row['wamid'], unmask=unmask)}", _facts(row, unmask=unmask))
-    rows = [(s["at"], s["status"], s["tag"], _error(s["error_text"], unmask=unmask)) for s in record["statuses"]]
+    rows = [
+        (s["at"], s["status"], _words(s["tag"], unmask=unmask), _error(s["error_text"], unmask=unmask))
+        for s in record["statuses"]
+    ]
     if rows:
         render.table(("at", "status", "tag", "error"), rows, title="statuses")
     _log(record["logged"], unmask=unmask)
@@ -151,6 +154,10 @@ def _facts(row: Mapping[str, Any], *, unmask: bool) -> dict[str, Any]:
     shown: Mapping[str, Any] = row if unmask else mask(dict(row))
     hidden = ("id", "lead_evidence", "content_digest", "wamid" if "wamid" in row else "", "digest")
     return {name: value for name, value in shown.items() if name not in hidden}
+
+
+def _words(text: str | None, *, unmask: bool) -> str:
+    return (text if unmask else mask_words(text)) if text else ""
 
 
 def _id(ident: str, *, unmask: bool) -> str:

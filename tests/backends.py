@@ -1,6 +1,7 @@
 """The stores that the contract runs over. A new backend is a class with these methods and a line in BACKENDS."""
 
-from contextlib import closing
+import sqlite3
+from contextlib import closing, contextmanager
 
 from wa_webhooks.stores import open_store
 
@@ -54,6 +55,13 @@ class SqliteMemory(SqliteFile):
 
 
 BACKENDS = {"sqlite-file": SqliteFile, "sqlite-memory": SqliteMemory}
+
+
+@contextmanager
+def plain_database(path):
+    """A connection with no pragma of ours; committed and closed, which sqlite3's own `with` does not do."""
+    with closing(sqlite3.connect(path)) as plain, plain:
+        yield plain
 
 
 def crm(backend, store):

@@ -2,13 +2,17 @@
 
 import json
 import os
+import re
+import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from backends import plain_database
 
 from wa_hooks_cli.main import EXIT_CODES, main
 from wa_webhooks.signature import sign
@@ -48,7 +52,7 @@ def process(*arguments, **more):
 
 
 def crm_dump():
-    with sqlite3.connect("wa-hooks.db") as plain:
+    with plain_database("wa-hooks.db") as plain:
         tables = ("wa_leads", "wa_lead_identities", "wa_messages", "wa_message_statuses", "wa_calls", "wa_actions")
         return {table: plain.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
 
@@ -58,7 +62,7 @@ def crm_dump():
 
 def newer_schema():
     main(["replay", str(TEXT)])
-    with sqlite3.connect("wa-hooks.db") as plain:
+    with plain_database("wa-hooks.db") as plain:
         plain.execute("INSERT INTO wa_migrations VALUES ('9999_future', '2030-01-01')")
 
 
@@ -241,7 +245,75 @@ def test_a_dry_run_changes_nothing(wa):
     assert crm_dump() == before
 
 
+@pytest.mark.processes
+def test_an_interrupted_run_says_how_to_finish_it(wa):
+    Path("slow.py").write_text(
+        "import time\nfrom wa_webhooks import Registry\nregistry = Registry()\n"
+        "@registry.on('*')\ndef slow(event):\n    print('handling', flush=True)\n    time.sleep(0.2)\n"
+    )
+    command = [sys.executable, "-m", "wa_hooks_cli", "replay", FIXTURES / "messages", "--handlers", "slow:registry"]
+    replay = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert replay.stderr.readline() == "handling\n"  # what a handler prints does not mix with our data
+    replay.send_signal(signal.SIGINT)
+    out, err = replay.communicate()
+    assert (replay.returncode, out) == (130, "")
+    run = re.search(r"wa-hooks work --run (\S+)", err)[1]
+    assert "interrupted" in err
+    assert wa("work", "--run", run)[0] == 0
+    assert wa("stats")[1].startswith("waiting\n  nothing")
+    assert run in wa("show", run)[1]
+    assert len(wa("tail-log", "--run", run, "--json", "-n", "99")[1].splitlines()) == 46
+
+
 # -- looking
+
+
+def test_a_look_changes_nobody_elses_database(wa):
+    with closing(sqlite3.connect("other.db")) as other:
+        other.execute("CREATE TABLE theirs (a)")
+    for command in (["stats"], ["tail-log"], ["show", "1"], ["reprocess", "--failed"], ["doctor"]):
+        code, out, err = wa(*command, "--store", "sqlite:other.db")
+        assert code in (3, 5)
+        assert "is no store of wa-hooks" in out + err
+    with closing(sqlite3.connect("other.db")) as other:
+        assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
+
+
+def test_who_has_only_failures_is_found_by_what_support_has_at_hand(wa):
+    Path("shop.py").write_text(BROKEN_HANDLER)
+    sys.modules.pop("shop", None)
+    wa("replay", TEXT, "--handlers", "shop:registry")
+    for command in (["show", "+447700900123"], ["tail-log", "--lead", "447700900123"]):
+        code, out, _ = wa(*command)
+        assert (code, "failed" in out, "447700900123" in out) == (0, True, False)
+    assert wa("reprocess", "--lead", "447700900123", "--yes", "--ignore-handlers")[0] == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_cannot_be_written_is_no_bug(wa):
+    wa("replay", TEXT)
+    for command in ("stats", "schema", "tail-log"):
+        shell = f"{sys.executable} -m wa_hooks_cli {command} > /dev/full"
+        done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert "the output cannot be written" in done.stderr
+        assert "bug" not in done.stderr
+
+
+@pytest.mark.processes
+def test_following_waits_for_a_store_and_makes_none(wa):
+    command = [sys.executable, "-m", "wa_hooks_cli", "tail-log", "-f", "--json", "--poll", "0.05"]
+    tail = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert "there is no store" in tail.stderr.readline()
+        assert not Path("wa-hooks.db").exists()
+        wa("replay", TEXT)
+        assert json.loads(tail.stdout.readline())["tipo_evento"] == "message.text"
+    finally:
+        tail.terminate()
+        tail.wait()
+        tail.stdout.close()
+        tail.stderr.close()
 
 
 SURFACE = {
@@ -362,7 +434,7 @@ def test_doctor_finds_what_is_wrong_and_says_the_remedy(wa, monkeypatch):
 
 def test_schema_prints_sql_that_makes_a_store(wa):
     out = wa("schema")[1]
-    with sqlite3.connect(":memory:") as plain:
+    with plain_database(":memory:") as plain:
         plain.executescript(out)
         assert plain.execute("SELECT count(*) FROM wa_events").fetchone() == (0,)
 

@@ -10,7 +10,7 @@ from backends import SqliteMemory, crm
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wa_webhooks.pipeline import Pipeline
+from wa_webhooks.pipeline import Pipeline, reprocess, start_run
 from wa_webhooks.splitting import split
 from wa_webhooks.stores.base import Delivery, Query
 
@@ -39,18 +39,22 @@ class Dying:
 
     def __init__(self, store, verb, number, *, after):
         self._store, self._verb, self._left, self._after = store, verb, number, after
+        self._dead = False
 
     def __getattr__(self, name):
+        if self._dead:
+            raise Crash  # the dead clean nothing up
         verb = getattr(self._store, name)
         if name != self._verb:
             return verb
 
         def call(*args, **more):
             self._left -= 1
-            if self._left == 0 and not self._after:
+            self._dead = self._left == 0
+            if self._dead and not self._after:
                 raise Crash
             result = verb(*args, **more)
-            if self._left == 0:
+            if self._dead:
                 raise Crash
             return result
 
@@ -127,13 +131,15 @@ def test_the_earliest_time_of_each_status_counts(tmp_path):
     assert (message["failed_code"], message["tag"]) == (131026, "camp:42")
 
 
-def seen(wa_id=None, bsuid=None, at=1795000000, name=None):
+def seen(wa_id=None, bsuid=None, at=1795000000, name=None, parent=None):
     item = {"id": f"wamid.{wa_id}{bsuid}{at}", "timestamp": str(at), "type": "text", "text": {"body": "hi"}}
     contact = {"profile": {"name": name}} if name else {}
     if wa_id:
         item["from"] = contact["wa_id"] = wa_id
     if bsuid:
         item["from_user_id"] = contact["user_id"] = bsuid
+    if parent:
+        item["from_parent_user_id"] = parent
     value = {"metadata": {"phone_number_id": "P1"}, "contacts": [contact], "messages": [item]}
     return json.dumps({"entry": [{"id": "W1", "changes": [{"field": "messages", "value": value}]}]}).encode()
 
@@ -144,6 +150,39 @@ def test_a_phone_and_an_id_become_one_lead_once_seen_together(tmp_path):
         state = state_after(tmp_path, order, size=1)
         assert len(state["wa_leads"]) == 1
         assert {row["lead_id"] for row in state["wa_messages"]} == {state["wa_leads"][0]["id"]}
+
+
+def test_parents_that_are_one_make_one_lead_in_any_order(tmp_path):
+    told = [
+        seen(bsuid="BR.1", at=1),
+        seen(bsuid="BR.2", at=2),
+        seen(bsuid="BR.1", parent="BR.ENT.X", at=3),
+        seen(bsuid="BR.2", parent="BR.ENT.X", at=4),
+    ]
+    for order in permutations(told):
+        assert len(state_after(tmp_path, order, size=1)["wa_leads"]) == 1
+
+
+def test_the_account_of_a_message_does_not_depend_on_order(tmp_path):
+    told = [retold("one", 1), retold("one", 1).replace(b'"W1"', b'"W2"')]
+    states = [state_after(tmp_path, order, size=1)["wa_messages"] for order in permutations(told)]
+    assert states[0][0]["account_id"] == states[1][0]["account_id"] == "W1"
+
+
+def test_reprocessing_moves_nothing_to_who_has_the_number_now(tmp_path):
+    """A phone-only status belonged to the first owner; applying it again must not give it to the second."""
+    backend = SqliteMemory(tmp_path)
+    store = backend.open()
+    pipeline = Pipeline(store=store, clock=Clock())
+    for body in (seen("5511900000012", "BR.1", at=1), status("sent", 2), seen("5511900000012", "BR.2", at=3)):
+        store.append([Delivery(body=body, received_at=START)])
+        pipeline.drain()
+    before = crm(backend, store), store.find(Query(), limit=9)
+    run = start_run("reprocess", scope={}, started_by="test", now=START)
+    reprocess(pipeline, Query(), run)
+    assert crm(backend, store) == before[0]
+    assert [e["lead_id"] for e in store.find(Query(), limit=9)] == [e["lead_id"] for e in before[1]]
+    store.close()
 
 
 def test_a_number_that_changed_hands_does_not_merge_two_people(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from backends import crm
 
 from wa_webhooks import pipeline as pipelines
-from wa_webhooks.changes import ActionQueued
+from wa_webhooks.changes import ActionQueued, LeadSeen
 from wa_webhooks.errors import GiveUpError, RetryLaterError, SignatureMismatchError, StoreUnavailableError
 from wa_webhooks.handlers import Registry, builtin
 from wa_webhooks.origin import Origin
@@ -243,6 +243,47 @@ def test_a_handlers_action_is_queued_once_however_often_it_is_repeated(backend, 
     pipeline.drain()
     reprocess(pipeline, Query(), run(pipeline, "reprocess"))
     assert len(backend.rows(pipeline.store, "SELECT * FROM wa_actions")) == 1
+
+
+@pytest.mark.parametrize("change", [LeadSeen(person="ana", at=START), "no change", {"kind": "lead_seen"}, None])
+def test_a_malformed_change_fails_its_event_alone(pipeline, change):
+    with_handler(pipeline, lambda _: [change], pattern="message.image")
+    image = {**text("wamid.1"), "type": "image", "image": {"id": "1"}}
+    record(pipeline, body_of(image, text("wamid.2")), body_of(text("wamid.3")))
+    pipeline.drain()
+    assert [(e["message_id"], e["state"]) for e in log(pipeline)] == [
+        ("wamid.1", FAILED),
+        ("wamid.2", PROCESSED),
+        ("wamid.3", PROCESSED),
+    ]
+
+
+def test_handlers_slower_than_the_lease_do_nothing_twice(pipeline, clock):
+    handled = []
+
+    def slow(event):
+        handled.append(event.message_id)
+        clock.later(seconds=7)
+
+    with_handler(pipeline, slow)
+    record(pipeline, *(body_of(text(f"wamid.{number}")) for number in range(30)))
+    while pipeline.process(limit=20).events or clock.now < START + timedelta(minutes=9):
+        clock.later(seconds=1)
+    assert sorted(handled) == sorted(f"wamid.{number}" for number in range(30))
+    assert {event["state"] for event in log(pipeline)} == {PROCESSED}
+
+
+def test_what_an_interruption_left_is_anybodys_at_once(pipeline):
+    def interrupted(event):
+        raise KeyboardInterrupt
+
+    with_handler(pipeline, interrupted, pattern="message.image")
+    image = {**text("wamid.2"), "type": "image", "image": {"id": "1"}}
+    record(pipeline, body_of(text("wamid.1")), body_of(image))
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.drain()
+    pipeline.registry = builtin()
+    assert pipeline.drain().processed == 2
 
 
 def test_all_doors_end_in_the_same_function(pipeline, monkeypatch):

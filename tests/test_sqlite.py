@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from backends import plain_database
 
 import wa_webhooks.stores.sqlite as sqlite_store
 from wa_webhooks.errors import SchemaMismatchError, StoreError, StoreRejectedError, StoreUnavailableError
@@ -72,7 +73,7 @@ FORBIDDEN = [
 
 
 def _dump(path):
-    with sqlite3.connect(path) as db:
+    with plain_database(path) as db:
         return list(db.iterdump())
 
 
@@ -107,7 +108,7 @@ def test_no_pragma_opens_a_way_round(path, setting):
 
 
 def test_what_workers_keep_may_change(path):
-    with sqlite3.connect(path) as plain:
+    with plain_database(path) as plain:
         plain.execute("UPDATE wa_events SET state = 'pending', error = 'x', attempts = 3")
 
 
@@ -118,7 +119,7 @@ def test_each_migration_is_one_transaction_with_its_record(tmp_path, monkeypatch
     )
     with pytest.raises(StoreError):
         open_store(f"sqlite:{tmp_path}/new.db")
-    with sqlite3.connect(tmp_path / "new.db") as plain:
+    with plain_database(tmp_path / "new.db") as plain:
         assert plain.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
 
 
@@ -130,7 +131,7 @@ def test_a_commit_waits_for_the_disk(path):
 
 
 def test_a_newer_schema_is_refused_with_what_to_do(path):
-    with sqlite3.connect(path) as plain:
+    with plain_database(path) as plain:
         plain.execute("INSERT INTO wa_migrations VALUES ('9999_from_the_future', '2030-01-01')")
     with pytest.raises(SchemaMismatchError, match="9999_from_the_future") as caught:
         open_store(f"sqlite:{path}")

@@ -199,6 +199,36 @@ def test_what_a_run_requeued_is_left_to_it_until_it_is_abandoned(store):
     assert len(claim_events(store, token="worker 3", now=NOW + RUN_GRACE)) == 2
 
 
+def test_a_run_need_not_wait_for_what_was_recorded_before_it(store):
+    record(store, *[b"theirs"] * 3000)
+    record(store, b"ours", run_id="r1")
+    assert [d.body for d in claim(store, run_id="r1")] == [b"ours"]
+    record(store, b"ours too", run_id="r1")
+    assert [d.body for d in claim(store, run_id="r1", token="u")] == [b"ours too"]
+    claimed = [d for number in range(400) for d in claim(store, token=f"w{number}")]
+    assert [d.body for d in claimed] == [b"theirs"] * 3000
+
+
+def test_a_run_takes_the_lease_of_who_was_too_slow(store):
+    """A worker with older handlers must not settle, late, what a run has requeued."""
+    fill(store)
+    (slow,) = claim_events(store, token="slow")
+    store.requeue(Query(states=(FAILED,)), run_of(), now=NOW + LEASE)
+    (event,) = split(json.dumps(slow.payload).encode())
+    assert store.finish([outcome(event, slow)], now=NOW + LEASE, handler_version="old").lost == 1
+    assert store.run_counts("r1")["pending"] == 1
+
+
+def test_what_is_released_is_anybodys_at_once(store):
+    fill(store)
+    record(store, b"1")
+    assert (len(claim(store, token="a")), len(claim_events(store, token="a"))) == (1, 1)
+    store.release("a")
+    assert (len(claim(store, token="b")), len(claim_events(store, token="b"))) == (1, 1)
+    store.release("nobody's")
+    assert claim(store, token="c") == claim_events(store, token="c") == []
+
+
 def test_large_bodies_are_claimed_a_few_at_a_time(store):
     record(store, *[b"x" * 3_000_000] * 4)
     assert 1 <= len(claim(store)) < 4

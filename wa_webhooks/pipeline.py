@@ -6,7 +6,7 @@ but `check` finish it with `Pipeline.process`.
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import secrets as random_tokens
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from . import signature
 from .changes import Change
-from .errors import WaHooksError
+from .errors import StoreError, WaHooksError
 from .events import Event
 from .handlers import Handler, Registry, builtin, name_of
 from .origin import Origin
@@ -39,7 +39,6 @@ from .stores.base import (
 )
 from .version import __version__
 
-logger = logging.getLogger(__name__)
 ClaimedT = TypeVar("ClaimedT")
 
 KEPT_HEADERS = (signature.HEADER.lower(), "user-agent", "content-type")
@@ -108,21 +107,12 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(slots=True)
 class _Batch:
-    """What is finished in one transaction. `since` is when it was begun."""
+    """What is finished in one transaction."""
 
-    since: datetime
-    outcomes: list[Outcome] = field(default_factory=list)
-    deliveries: list[ClaimedDelivery] = field(default_factory=list)
-
-    def add(self, claimed: ClaimedDelivery | ClaimedEvent) -> None:
-        if isinstance(claimed, ClaimedDelivery):
-            self.deliveries.append(claimed)
-
-    @property
-    def is_full(self) -> bool:
-        return len(self.outcomes) >= _EVENTS_A_TRANSACTION
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self.deliveries: list[ClaimedDelivery] = []
 
 
 @dataclass(kw_only=True)
@@ -145,24 +135,37 @@ class Pipeline:
 
         With `run_id`, only those of that run.
         """
-        tally = Tally()
+        token = random_tokens.token_hex(8)
         started = self.clock()
-        deliveries = self._claim(self.store.claim_deliveries, run_id, limit)
-        events = self._claim(self.store.claim_events, run_id, limit)
-        batch = _Batch(self.clock())
-        work: tuple[ClaimedDelivery | ClaimedEvent, ...] = (*deliveries, *events)
-        for claimed in work:
-            now = self.clock()
-            if now - started > timedelta(seconds=self.lease * _LEASE_USED):
-                break  # slow handlers: what is left goes to whoever claims it next, instead of being done twice
-            batch.add(claimed)
-            batch.outcomes.extend(self._outcomes_of(claimed))
-            if batch.is_full or now - batch.since > timedelta(seconds=self.lease / 10):
-                tally.add(self._finish(batch))
-                batch = _Batch(now)
-        if batch.outcomes:
-            tally.add(self._finish(batch))
+        deliveries = self._claim(self.store.claim_deliveries, token, run_id, limit)
+        events = self._claim(self.store.claim_events, token, run_id, limit)
+        claimed: list[ClaimedDelivery | ClaimedEvent] = [*deliveries, *events]
+        left = claimed[::-1]
+        tally = Tally()
+        all_done = False
+        try:
+            # Slow handlers: what is left at the end of the lease is given back, instead of being done twice.
+            while left and self.clock() - started < timedelta(seconds=self.lease * _LEASE_USED):
+                tally.add(self._finish(self._next_batch(left)))
+            all_done = not left
+        finally:
+            if not all_done:
+                with contextlib.suppress(StoreError):  # then the lease ends by itself
+                    self.store.release(token)
         return tally
+
+    def _next_batch(self, left: list[ClaimedDelivery | ClaimedEvent]) -> _Batch:
+        """Handle what is finished in one transaction, off the end of `left`: bounded in number and in time."""
+        batch = _Batch()
+        begun = self.clock()
+        while left and len(batch.outcomes) < _EVENTS_A_TRANSACTION:
+            batch.outcomes.extend(self._outcomes_of(left[-1]))
+            claimed = left.pop()
+            if isinstance(claimed, ClaimedDelivery):
+                batch.deliveries.append(claimed)
+            if self.clock() - begun > timedelta(seconds=self.lease / 10):
+                break
+        return batch
 
     def drain(self, *, run_id: str | None = None, progress: Callable[[Tally], None] | None = None) -> Tally:
         """Process until nothing is due; call `progress` after each batch with the tally so far."""
@@ -175,9 +178,9 @@ class Pipeline:
             if progress:
                 progress(total)
 
-    def _claim(self, claim: Callable[..., list[ClaimedT]], run_id: str | None, limit: int) -> list[ClaimedT]:
-        token = random_tokens.token_hex(8)  # made before the call, so that a repeated call claims once
-
+    def _claim(
+        self, claim: Callable[..., list[ClaimedT]], token: str, run_id: str | None, limit: int
+    ) -> list[ClaimedT]:
         def once() -> list[ClaimedT]:
             now = self.clock()
             until = now + timedelta(seconds=self.lease)

@@ -207,6 +207,10 @@ class Store(Protocol):
         """Lease up to `limit` pending or failed events that are due, oldest first. As `claim_deliveries`."""
         ...
 
+    def release(self, token: str) -> None:
+        """Give back what is still leased under `token`: anybody may claim it at once."""
+        ...
+
     def finish(
         self,
         outcomes: Sequence[Outcome],

@@ -150,6 +150,12 @@ class Log(Connection):
         leases = [{"id": ident, "token": token, "until": to_text(until)} for ident in ids]
         self._db.executemany(self._sql[name], leases)
 
+    def release(self, token: str) -> None:
+        """See `Store.release`."""
+        with translated(self.path), self._transaction():
+            for name in ("release_deliveries", "release_events"):
+                self._db.execute(self._sql[name], {"token": token})
+
     def finish(
         self,
         outcomes: Sequence[Outcome],

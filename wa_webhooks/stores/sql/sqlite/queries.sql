@@ -43,6 +43,13 @@ SELECT d.id, d.body, d.received_at, d.run_id
   FROM wa_delivery_work w JOIN wa_deliveries d ON d.id = w.delivery_id
  WHERE w.split_at IS NULL AND w.lease_token = :token ORDER BY d.id
 
+-- name: release_deliveries
+UPDATE wa_delivery_work SET lease_token = NULL, leased_until = NULL WHERE split_at IS NULL AND lease_token = :token
+
+-- name: release_events
+UPDATE wa_events SET lease_token = NULL, leased_until = NULL
+ WHERE leased_until IS NOT NULL AND lease_token = :token
+
 -- name: held_delivery
 SELECT split_at FROM wa_delivery_work WHERE delivery_id = :id AND lease_token = :token
 
