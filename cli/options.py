@@ -190,12 +190,9 @@ def pipeline(
     from wa_webhooks.pipeline import Pipeline
     from wa_webhooks.stores import open_store
 
-    return Pipeline(
-        store=open_store(store_url, create=create),
-        registry=registry(handlers),
-        origin=origin(accounts, numbers),
-        policy=policy(attempts, base),
-    )
+    given = {"registry": registry(handlers), "origin": origin(accounts, numbers), "policy": policy(attempts, base)}
+    # Last, so that a wrong option leaves no store open.
+    return Pipeline(store=open_store(store_url, create=create), **given)
 
 
 def _ids(text: str | None) -> frozenset[str]:

@@ -32,7 +32,7 @@ from .options import (
 if TYPE_CHECKING:
     from wa_webhooks.captures import Captures
     from wa_webhooks.pipeline import Pipeline
-    from wa_webhooks.stores.base import Run
+    from wa_webhooks.stores.base import Query, Run
 
 
 def register(app: typer.Typer) -> None:
@@ -82,7 +82,11 @@ def replay(
         base=retry_base,
     )
     run = _start("replay", {"paths": paths})
-    with _running(pipeline, run), render.Progress("replaying", total=_known_total(found)) as progress:
+    with (
+        contextlib.closing(pipeline.store),
+        _running(pipeline, run),
+        render.Progress("replaying", total=_known_total(found)) as progress,
+    ):
         bodies = (capture.body for capture in found)
         counts = pipelines.replay(pipeline, bodies, run, progress=lambda t: progress.update(t.deliveries))
     told = f"{render.count(counts['deliveries'], 'delivery')}, {render.count(counts['events'], 'event')}"
@@ -150,7 +154,6 @@ def reprocess(
     given must hold), or --all. Applying an event twice changes nothing. Exits 3 if an event failed again, 4 if none
     matches.
     """
-    from wa_webhooks import pipeline as pipelines
     from wa_webhooks.errors import ConfigError, NothingMatchesError
 
     pipeline = options.pipeline(
@@ -163,39 +166,46 @@ def reprocess(
         create=False,
     )
     states = [*(["failed", "dead"] if failed else ["dead"] if dead else []), *(["refused"] if refused else [])]
-    query = options.query(
-        pipeline.store,
-        types=types,
-        since=since,
-        until=until,
-        lead=lead,
-        error=error,
-        run=run,
-        ids=tuple(ids or ()),
-        states=tuple(states),
-    )
-    if query.is_everything != everything:
-        raise ConfigError(
-            "--all does not go with other conditions" if everything else "no scope is given",
-            hint="Say which events: --failed, --dead, --id, --type, --since, --lead, --error, --run, or --all.",
+    with contextlib.closing(pipeline.store):
+        query = options.query(
+            pipeline.store,
+            types=types,
+            since=since,
+            until=until,
+            lead=lead,
+            error=error,
+            run=run,
+            ids=tuple(ids or ()),
+            states=tuple(states),
         )
-    plan = pipeline.store.preview(query)
-    if not plan["events"]:
-        raise NothingMatchesError("no event matches")
-    if not ignore_handlers:
-        _check_handlers(pipeline, plan)
-    if dry_run:
-        render.line(plan) if json else render.plan(plan, err=False)
-        return 0
-    render.plan(plan, err=True)
-    if not yes:
-        _confirm(plan["events"])
+        if query.is_everything != everything:
+            raise ConfigError(
+                "--all does not go with other conditions" if everything else "no scope is given",
+                hint="Say which events: --failed, --dead, --id, --type, --since, --lead, --error, --run, or --all.",
+            )
+        plan = pipeline.store.preview(query)
+        if not plan["events"]:
+            raise NothingMatchesError("no event matches")
+        if not ignore_handlers:
+            _check_handlers(pipeline, plan)
+        if dry_run:
+            render.line(plan) if json else render.plan(plan, err=False)
+            return 0
+        render.plan(plan, err=True)
+        if not yes:
+            _confirm(plan["events"])
+        return _reprocess(pipeline, query, plan["events"], json=json)
+
+
+def _reprocess(pipeline: Pipeline, query: Query, planned: int, *, json: bool) -> int:
+    from wa_webhooks import pipeline as pipelines
+
     scope = {name: str(value) for name in query.__slots__ if (value := getattr(query, name))}
-    this = _start("reprocess", scope)
-    with _running(pipeline, this), render.Progress("reprocessing", total=plan["events"]) as progress:
-        counts = pipelines.reprocess(pipeline, query, this, progress=lambda t: progress.update(t.events))
-    left = max(0, plan["events"] - counts["events"])  # a worker had them at that moment
-    return _end(render.count(counts["events"], "event"), counts, this, unread=left, json=json)
+    run = _start("reprocess", scope)
+    with _running(pipeline, run), render.Progress("reprocessing", total=planned) as progress:
+        counts = pipelines.reprocess(pipeline, query, run, progress=lambda t: progress.update(t.events))
+    left = max(0, planned - counts["events"])  # a worker had them at that moment
+    return _end(render.count(counts["events"], "event"), counts, run, unread=left, json=json)
 
 
 def _check_handlers(pipeline: Pipeline, plan: dict[str, Any]) -> None:
@@ -235,7 +245,7 @@ def _start(command: str, scope: dict[str, Any]) -> Run:
 
 @contextlib.contextmanager
 def _running(pipeline: Pipeline, run: Run) -> Iterator[None]:
-    """Keep stdout for our own data, say what an interrupted run left, and close the store."""
+    """Keep stdout for our own data, and say what an interrupted run left."""
     try:
         with contextlib.redirect_stdout(sys.stderr):  # a handler may print
             yield
@@ -249,8 +259,6 @@ def _running(pipeline: Pipeline, run: Run) -> Iterator[None]:
                 err=True,
             )
         raise
-    finally:
-        pipeline.store.close()
 
 
 def _end(told: str, counts: dict[str, Any], run: Run, *, unread: int, json: bool) -> int:
