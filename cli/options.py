@@ -190,9 +190,11 @@ def pipeline(
     from wa_webhooks.pipeline import Pipeline
     from wa_webhooks.stores import open_store
 
-    given = {"registry": registry(handlers), "origin": origin(accounts, numbers), "policy": policy(attempts, base)}
-    # Last, so that a wrong option leaves no store open.
-    return Pipeline(store=open_store(store_url, create=create), **given)
+    handlers_given, lists, schedule = registry(handlers), origin(accounts, numbers), policy(attempts, base)
+    # The store last, so that a wrong option leaves none open.
+    return Pipeline(
+        store=open_store(store_url, create=create), registry=handlers_given, origin=lists, policy=schedule
+    )
 
 
 def _ids(text: str | None) -> frozenset[str]:
