@@ -8,6 +8,8 @@ from wa_webhooks.stores import open_store
 CRM_TABLES = (
     "wa_leads",
     "wa_lead_identities",
+    "wa_lead_sightings",
+    "wa_phone_owners",
     "wa_messages",
     "wa_message_statuses",
     "wa_calls",
@@ -82,8 +84,9 @@ def crm(backend, store):
                 named.pop("id", None)
             if "lead_id" in named:
                 named["lead_id"] = leads.get(named["lead_id"])
-            if "event_id" in named:
-                named["event_id"] = digests[named["event_id"]]
+            for name in ("event_id", "lead_event_id"):
+                if named.get(name) is not None:
+                    named[name] = digests[named[name]]
             rows.append(named)
         dump[table] = sorted(rows, key=repr)
     return dump

@@ -267,6 +267,64 @@ def test_a_call_ends_as_it_ended_in_any_order(tmp_path, told, outcome):
         assert row["outcome"] == outcome
 
 
+PEOPLE = st.fixed_dictionaries(
+    {},
+    optional={
+        "user_id": st.sampled_from(["BR.1", "BR.2", "BR.3"]),
+        "parent": st.sampled_from(["BR.ENT.X", "BR.ENT.Y"]),
+        "phone": st.sampled_from(["5511900000012", "5511900000013"]),
+    },
+).filter(bool)
+
+
+@st.composite
+def told_of_somebody(draw):
+    """A message, a status or a call step, about whoever it names by whatever ids, at one of a few times."""
+    who, at = draw(PEOPLE), str(draw(st.integers(1, 5)))
+    kind = draw(st.sampled_from(["messages", "statuses", "calls"]))
+    ident = draw(st.sampled_from("AB"))
+    keys = {"messages": "from", "statuses": "recipient", "calls": "from"}[kind]
+    phone_key = "recipient_id" if kind == "statuses" else keys
+    item = {"id": f"wamid.{ident}", "timestamp": at}
+    item |= {"phone": {phone_key: who.get("phone")}, "no": {}}["phone" if "phone" in who else "no"]
+    item |= {f"{keys}_user_id": who["user_id"]} if "user_id" in who else {}
+    item |= {f"{keys}_parent_user_id": who["parent"]} if "parent" in who else {}
+    item |= {
+        "messages": {"type": "text", "text": {"body": draw(st.sampled_from("xy"))}},
+        "statuses": {"status": draw(st.sampled_from(["sent", "read", "failed"]))},
+        "calls": {"event": draw(st.sampled_from(["connect", "terminate"])), "direction": "USER_INITIATED"},
+    }[kind]
+    name = draw(st.sampled_from(["Ana", "Bea", None]))
+    beside = {"contacts": [{"profile": {"name": name}}]} if name else {}
+    value = {"metadata": {"phone_number_id": "P1"}, **beside, kind: [item]}
+    return json.dumps({"entry": [{"id": "W1", "changes": [{"field": "messages", "value": value}]}]}).encode()
+
+
+@given(
+    st.lists(told_of_somebody(), min_size=1, max_size=8).flatmap(lambda h: st.tuples(st.just(h), st.permutations(h)))
+)
+def test_who_is_who_depends_on_what_was_told_and_not_on_the_order(tmp_path, histories):
+    in_order, shuffled = histories
+    expected = state_after(tmp_path, in_order, size=1)
+    assert state_after(tmp_path, [*shuffled, shuffled[0]], size=1) == expected
+    assert state_after(tmp_path, shuffled) == expected
+
+
+@given(st.lists(told_of_somebody(), min_size=1, max_size=6))
+def test_applying_everything_again_changes_nothing(tmp_path, history):
+    backend = SqliteMemory(tmp_path)
+    store = backend.open()
+    pipeline = Pipeline(store=store, clock=Clock())
+    store.append([Delivery(body=body, received_at=START) for body in history])
+    pipeline.drain()
+    before = crm(backend, store)
+    leads = [event["lead_id"] for event in store.find(Query(), limit=99)]
+    reprocess(pipeline, Query(), start_run("reprocess", scope={}, started_by="test", now=START))
+    assert crm(backend, store) == before
+    assert [event["lead_id"] for event in store.find(Query(), limit=99)] == leads
+    store.close()
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", [1, 2, 3])
 @pytest.mark.parametrize("verb", ["append", "claim_deliveries", "claim_events", "finish"])

@@ -215,6 +215,6 @@ def test_a_disk_that_turned_read_only(small_disk):
 
 def test_every_statement_is_used_and_named_once():
     code = "".join(file.read_text() for file in Path(sqlite_store.__file__).parent.glob("*.py"))
-    moves = {f"move_{name}" for name in ("identities", "events", "messages", "statuses", "calls", "actions")}
-    unused = {name for name in statements("sqlite") if f'"{name}"' not in code and name not in moves}
+    made = ("move_", "attribute_")  # of the names of tables, in leads.py
+    unused = {name for name in statements("sqlite") if f'"{name}"' not in code and not name.startswith(made)}
     assert not unused

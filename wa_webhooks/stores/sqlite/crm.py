@@ -1,56 +1,41 @@
 """Apply changes to the CRM tables of the SQLite store, inside the caller's transaction.
 
-The same changes again end in the same rows, and so do the same changes in another order. One thing still depends on
-order: to whom an event belongs that names a phone alone, when the number has changed hands.
+Every function here is a join: the same changes again, or in another order, end in the same rows.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..base import to_text
+from .leads import Execute, Sighting, see
 
 if TYPE_CHECKING:
     from ...changes import Change, Person
 
-Execute = Callable[[str, Mapping[str, Any]], sqlite3.Cursor]
-"""Runs a statement by its name."""
 
-_ATTRIBUTES = ("wa_id", "bsuid", "name", "username")
-_MOVES = ("identities", "events", "messages", "statuses", "calls", "actions")
-
-
-def apply(
-    execute: Execute, changes: Sequence[Change], *, event_id: int, digest: str, known_lead: int | None = None
-) -> int | None:
-    """Apply the changes of one event; return the lead it is about, if any.
-
-    `known_lead` is the lead that the event was found to be about before. Where it names a phone alone, that stays:
-    the number may have changed hands since.
-    """
-    leads: dict[Person, int] = {}
+def apply(execute: Execute, changes: Sequence[Change], *, event_id: int, digest: str) -> int | None:
+    """Apply the changes of one event; return the lead it is about, if any."""
+    rows = [(change.kind, _fields(change)) for change in changes]
+    leads = {person: see(execute, sighting) for person, sighting in _sightings(rows, event_id).items()}
     lead_id = None
-    for change in changes:
-        fields = _fields(change)
-        person = fields.pop("person", None)
+    for kind, row in rows:
+        person = row.pop("person", None)
+        row |= {"event_id": event_id, "digest": digest, "lead_id": None, "lead_evidence": None, "lead_event_id": None}
         if person is not None:
-            if person not in leads:
-                by_phone = person.bsuid is None and person.parent_bsuid is None
-                known = known_lead if by_phone else None
-                leads[person] = known or _lead_of(execute, person, fields["at"])
-            lead_id = leads[person]
-        row = {**fields, "event_id": event_id, "digest": digest, "lead_id": lead_id if person else None}
-        # A business-scoped user id tells better than a phone number who it is, a newer sighting better than an older.
-        row["lead_evidence"] = _evidence(person, row["at"]) if person else None
-        _APPLIERS[change.kind](execute, row)
+            lead_id = row["lead_id"] = leads[person]
+            # A user id tells better than a phone number who it is, a newer sighting better than an older.
+            best = user_id(person)
+            row["lead_evidence"] = f"{2 if best else 1} {row['at']} {best or person.wa_id} {digest[:16]}"
+            row["lead_event_id"] = None if best else event_id
+        _APPLIERS[kind](execute, row)
     return lead_id
 
 
-def _evidence(person: Person, at: str) -> str:
-    ident = person.bsuid or person.parent_bsuid or person.wa_id
-    return f"{2 if person.bsuid else 1} {at} {ident}"
+def user_id(person: Person) -> str | None:
+    """The id that stays theirs when their phone number becomes somebody else's."""
+    return person.bsuid or person.parent_bsuid
 
 
 def _fields(change: Change) -> dict[str, Any]:
@@ -58,19 +43,22 @@ def _fields(change: Change) -> dict[str, Any]:
     return {name: to_text(value) if hasattr(value, "astimezone") else value for name, value in fields.items()}
 
 
-def _lead_seen(execute: Execute, row: dict[str, Any]) -> None:
-    at = row["at"]
-    joined = {
-        "lead_id": row["lead_id"],
-        "first_event_at": at,
-        "last_event_at": at,
-        "last_inbound_at": at if row["inbound"] else None,
-    }
-    for name in ("name", "username"):
-        joined[name], joined[f"{name}_at"] = row[name], at if row[name] else None
-    for name in ("wa_id", "bsuid"):
-        joined[name] = joined[f"{name}_at"] = None
-    execute("join_lead", joined)
+def _sightings(rows: Sequence[tuple[str, dict[str, Any]]], event_id: int) -> dict[Person, Sighting]:
+    """Who the changes of an event are about, each once, with what a `LeadSeen` among them tells."""
+    found: dict[Person, Sighting] = {}
+    for kind, row in rows:
+        person = row.get("person")
+        if person is not None and (kind == "lead_seen" or person not in found):
+            told = row if kind == "lead_seen" else {}
+            found[person] = Sighting(
+                event_id=event_id,
+                person=person,
+                at=row["at"],
+                name=told.get("name"),
+                username=told.get("username"),
+                inbound=bool(told.get("inbound")),
+            )
+    return found
 
 
 def _message_seen(execute: Execute, row: dict[str, Any]) -> None:
@@ -97,74 +85,10 @@ def _action_queued(execute: Execute, row: dict[str, Any]) -> None:
 
 
 _APPLIERS: Mapping[str, Callable[[Execute, dict[str, Any]], None]] = {
-    "lead_seen": _lead_seen,
+    "lead_seen": lambda _execute, _row: None,  # `see` has done it
     "message_seen": _message_seen,
     "status_seen": _status_seen,
     "call_seen": _call_seen,
     "account_noticed": _account_noticed,
     "action_queued": _action_queued,
 }
-
-
-def _lead_of(execute: Execute, person: Person, at: str) -> int:
-    """Return the lead with the person's ids: found by BSUID, else parent BSUID, else phone; made if there is none.
-
-    A lead known by phone alone becomes one with the lead of a BSUID when both ids come together. Where the phone
-    belongs to the lead of another BSUID, the number changed hands: people are not merged, and the newest pairing
-    keeps the number.
-    """
-    bsuid, parent, phone = (_identity(execute, person, kind) for kind in ("bsuid", "parent_bsuid", "wa_id"))
-    owner = bsuid or parent
-    if owner is None and phone is not None and not (person.bsuid and phone["has_bsuid"]):
-        owner = phone
-    if owner is None:
-        made = execute("insert_lead", {"scope": person.scope, "at": at}).lastrowid
-        assert made is not None  # noqa: S101 - an insert has a row id
-        lead_id = made
-    else:
-        lead_id = owner["lead_id"]
-        if parent is not None and parent["lead_id"] != lead_id:
-            lead_id = _merge(execute, lead_id, parent["lead_id"])  # one parent is one person
-        if phone is not None and phone["lead_id"] != lead_id and not phone["has_bsuid"]:
-            lead_id = _merge(execute, lead_id, phone["lead_id"])
-    _join_identities(execute, person, lead_id, at)
-    return lead_id
-
-
-def _identity(execute: Execute, person: Person, kind: str) -> sqlite3.Row | None:
-    value = getattr(person, kind)
-    if value is None:
-        return None
-    found = execute("identity", {"scope": person.scope, "kind": kind, "value": value}).fetchone()
-    row: sqlite3.Row | None = found
-    return row
-
-
-def _join_identities(execute: Execute, person: Person, lead_id: int, at: str) -> None:
-    for kind in ("bsuid", "parent_bsuid", "wa_id"):
-        value = getattr(person, kind)
-        if value is not None:
-            paired_at = at if person.bsuid and kind == "wa_id" else None
-            identity = {"scope": person.scope, "kind": kind, "value": value}
-            execute("join_identity", {**identity, "lead_id": lead_id, "paired_at": paired_at})
-    shown: dict[str, Any] = {
-        "lead_id": lead_id,
-        "first_event_at": at,
-        "last_event_at": at,
-        "last_inbound_at": None,
-    }
-    for name in _ATTRIBUTES:
-        value = getattr(person, name, None)
-        shown[name], shown[f"{name}_at"] = value, at if value else None
-    execute("join_lead", shown)
-
-
-def _merge(execute: Execute, one: int, other: int) -> int:
-    """Make two leads one, the older id staying; return it."""
-    lead_id, other_id = min(one, other), max(one, other)
-    gone = dict(execute("get_lead", {"id": other_id}).fetchone())
-    execute("join_lead", {**gone, "lead_id": lead_id})
-    for move in _MOVES:
-        execute(f"move_{move}", {"lead_id": lead_id, "other_id": other_id})
-    execute("delete_lead", {"other_id": other_id})
-    return lead_id

@@ -252,13 +252,7 @@ class Log(Connection):
         if verdict.state == PROCESSED and outcome.changes:
             self._db.execute("SAVEPOINT event")
             try:
-                lead_id = apply(
-                    self._execute,
-                    outcome.changes,
-                    event_id=event_id,
-                    digest=outcome.event.digest,
-                    known_lead=known["lead_id"] if known else None,
-                )
+                lead_id = apply(self._execute, outcome.changes, event_id=event_id, digest=outcome.event.digest)
             except Exception as exc:
                 if isinstance(exc, sqlite3.Error) and isinstance(translate(exc, ""), StoreUnavailableError):
                     raise  # not this event's fault: the whole transaction is tried again

@@ -119,12 +119,40 @@ CREATE TABLE wa_lead_identities (
   scope     TEXT NOT NULL,
   kind      TEXT NOT NULL CHECK (kind IN ('bsuid', 'parent_bsuid', 'wa_id')),
   value     TEXT NOT NULL,
-  lead_id   INTEGER NOT NULL REFERENCES wa_leads (id),
-  paired_at TEXT,                       -- when it was last seen together with a bsuid
+  lead_id   INTEGER NOT NULL REFERENCES wa_leads (id),  -- of a phone number: whose it is now
   PRIMARY KEY (scope, kind, value)
 ) WITHOUT ROWID;
 CREATE INDEX wa_lead_identities_by_value ON wa_lead_identities (value);
 CREATE INDEX wa_lead_identities_by_lead ON wa_lead_identities (lead_id);
+
+-- Whose a phone number was, and since when: the first time that it came together with a user id. An event that names
+-- the number alone belongs to who had it last before, or to the first owner if nobody had it yet.
+CREATE TABLE wa_phone_owners (
+  scope TEXT NOT NULL,
+  wa_id TEXT NOT NULL,
+  kind  TEXT NOT NULL CHECK (kind IN ('bsuid', 'parent_bsuid')),
+  ident TEXT NOT NULL,
+  since TEXT NOT NULL,
+  PRIMARY KEY (scope, wa_id, kind, ident)
+) WITHOUT ROWID;
+
+-- Every event that a person was seen in, and what it told of them. Leads are what these add up to.
+CREATE TABLE wa_lead_sightings (
+  event_id INTEGER NOT NULL REFERENCES wa_events (id),
+  ident    TEXT NOT NULL,               -- the best of the ids that it names
+  lead_id  INTEGER NOT NULL REFERENCES wa_leads (id),
+  scope    TEXT NOT NULL,
+  by_phone TEXT,                        -- the phone number, where it is known by that alone
+  at       TEXT NOT NULL,
+  wa_id    TEXT,
+  bsuid    TEXT,
+  name     TEXT,
+  username TEXT,
+  inbound  INTEGER NOT NULL,
+  PRIMARY KEY (event_id, ident)
+) WITHOUT ROWID;
+CREATE INDEX wa_lead_sightings_by_lead ON wa_lead_sightings (lead_id);
+CREATE INDEX wa_lead_sightings_by_phone ON wa_lead_sightings (scope, by_phone) WHERE by_phone IS NOT NULL;
 
 CREATE TABLE wa_messages (
   id              INTEGER PRIMARY KEY,
@@ -133,6 +161,7 @@ CREATE TABLE wa_messages (
   account_id      TEXT,
   lead_id         INTEGER REFERENCES wa_leads (id),
   lead_evidence   TEXT,                 -- how well the lead is known; the better evidence decides
+  lead_event_id   INTEGER,              -- the event that it is known by, where that names a phone number alone
   direction       TEXT NOT NULL CHECK (direction IN ('inbound', 'outbound')),
   at              TEXT NOT NULL,        -- Meta's time; of an outbound message, its earliest status
   type            TEXT,
@@ -167,6 +196,7 @@ CREATE TABLE wa_messages (
   UNIQUE (phone_number_id, wamid)
 );
 CREATE INDEX wa_messages_by_wamid ON wa_messages (wamid);
+CREATE INDEX wa_messages_by_lead_event ON wa_messages (lead_event_id) WHERE lead_event_id IS NOT NULL;
 CREATE INDEX wa_messages_by_lead ON wa_messages (lead_id, at) WHERE lead_id IS NOT NULL;
 
 -- History: one row a status event.
@@ -197,6 +227,7 @@ CREATE TABLE wa_calls (
   account_id      TEXT,
   lead_id         INTEGER REFERENCES wa_leads (id),
   lead_evidence   TEXT,
+  lead_event_id   INTEGER,
   direction       TEXT,                 -- USER_INITIATED or BUSINESS_INITIATED
   at              TEXT NOT NULL,        -- of its earliest step
   ringing_at      TEXT,
@@ -222,6 +253,7 @@ CREATE TABLE wa_calls (
   UNIQUE (phone_number_id, call_id)
 );
 CREATE INDEX wa_calls_by_call ON wa_calls (call_id);
+CREATE INDEX wa_calls_by_lead_event ON wa_calls (lead_event_id) WHERE lead_event_id IS NOT NULL;
 CREATE INDEX wa_calls_by_lead ON wa_calls (lead_id, at) WHERE lead_id IS NOT NULL;
 
 CREATE TABLE wa_account_events (
@@ -247,6 +279,7 @@ CREATE TABLE wa_actions (
   next_attempt_at TEXT,
   error           TEXT
 );
+CREATE INDEX wa_actions_by_event ON wa_actions (event_id);
 CREATE INDEX wa_actions_due ON wa_actions (next_attempt_at, id) WHERE state IN ('queued', 'failed');
 
 -- Everything that happened with one lead, in order of Meta's time.

@@ -77,10 +77,10 @@ SELECT id, event_key, payload_original, position, attempts, delivery_id, run_id
   FROM wa_events WHERE lease_token = :token AND leased_until IS NOT NULL ORDER BY id
 
 -- name: held_event
-SELECT attempts, lead_id FROM wa_events WHERE id = :id AND lease_token = :token AND leased_until IS NOT NULL
+SELECT attempts FROM wa_events WHERE id = :id AND lease_token = :token AND leased_until IS NOT NULL
 
 -- name: event_by_key
-SELECT id, digest, state, attempts, lead_id, leased_until FROM wa_events WHERE event_key = :key
+SELECT id, digest, state, attempts, leased_until FROM wa_events WHERE event_key = :key
 
 -- name: insert_event
 INSERT INTO wa_events (tipo_evento, payload_original, fecha_recepcion, error, event_key, digest, delivery_id,
@@ -102,26 +102,100 @@ INSERT INTO wa_attempts (event_id, attempt, at, state, error, error_class, handl
 VALUES (:id, :attempts, :now, :state, :error, :error_class, :handler_version, :run_id)
 
 -- name: identity
-SELECT i.lead_id, i.paired_at,
-       EXISTS (SELECT 1 FROM wa_lead_identities o WHERE o.lead_id = i.lead_id AND o.kind = 'bsuid') AS has_bsuid
-  FROM wa_lead_identities i
- WHERE i.scope = :scope AND i.kind = :kind AND i.value = :value
+SELECT lead_id FROM wa_lead_identities WHERE scope = :scope AND kind = :kind AND value = :value
 
--- name: join_identity
--- An identity moves to another lead only with newer evidence: a phone number that changed hands.
-INSERT INTO wa_lead_identities (scope, kind, value, lead_id, paired_at)
-VALUES (:scope, :kind, :value, :lead_id, :paired_at)
-ON CONFLICT (scope, kind, value) DO UPDATE
-   SET lead_id = CASE WHEN coalesce(excluded.paired_at, '') >= coalesce(paired_at, '')
-                      THEN excluded.lead_id ELSE lead_id END,
-       paired_at = coalesce(max(paired_at, excluded.paired_at), paired_at, excluded.paired_at)
- WHERE lead_id <> excluded.lead_id OR paired_at IS NOT excluded.paired_at
+-- name: put_identity
+INSERT INTO wa_lead_identities (scope, kind, value, lead_id) VALUES (:scope, :kind, :value, :lead_id)
+ON CONFLICT (scope, kind, value) DO UPDATE SET lead_id = excluded.lead_id WHERE lead_id <> excluded.lead_id
+
+-- name: join_owner
+INSERT INTO wa_phone_owners (scope, wa_id, kind, ident, since) VALUES (:scope, :wa_id, :kind, :ident, :at)
+ON CONFLICT (scope, wa_id, kind, ident) DO UPDATE SET since = excluded.since WHERE excluded.since < since
+
+-- name: owner_at
+-- Who was first seen with the number last before a time, else the first of all.
+SELECT coalesce(
+         (SELECT i.lead_id
+            FROM wa_phone_owners o
+            JOIN wa_lead_identities i ON i.scope = o.scope AND i.kind = o.kind AND i.value = o.ident
+           WHERE o.scope = :scope AND o.wa_id = :wa_id AND o.since <= :at
+           ORDER BY o.since DESC, o.ident DESC LIMIT 1),
+         (SELECT i.lead_id
+            FROM wa_phone_owners o
+            JOIN wa_lead_identities i ON i.scope = o.scope AND i.kind = o.kind AND i.value = o.ident
+           WHERE o.scope = :scope AND o.wa_id = :wa_id
+           ORDER BY o.since, o.ident DESC LIMIT 1)) AS lead_id
+
+-- name: put_sighting
+INSERT INTO wa_lead_sightings (event_id, ident, lead_id, scope, by_phone, at, wa_id, bsuid, name, username, inbound)
+VALUES (:event_id, :ident, :lead_id, :scope, :by_phone, :at, :wa_id, :bsuid, :name, :username, :inbound)
+ON CONFLICT (event_id, ident) DO UPDATE
+   SET lead_id = excluded.lead_id, by_phone = excluded.by_phone, at = excluded.at, wa_id = excluded.wa_id,
+       bsuid = excluded.bsuid, name = excluded.name, username = excluded.username, inbound = excluded.inbound
+
+-- name: leads_by_phone
+SELECT DISTINCT lead_id FROM wa_lead_sightings WHERE scope = :scope AND by_phone = :wa_id
+
+-- name: attribute_sightings
+-- As owner_at.
+UPDATE wa_lead_sightings AS s
+   SET lead_id = coalesce(
+         (SELECT i.lead_id
+            FROM wa_phone_owners o
+            JOIN wa_lead_identities i ON i.scope = o.scope AND i.kind = o.kind AND i.value = o.ident
+           WHERE o.scope = s.scope AND o.wa_id = s.by_phone AND o.since <= s.at
+           ORDER BY o.since DESC, o.ident DESC LIMIT 1),
+         (SELECT i.lead_id
+            FROM wa_phone_owners o
+            JOIN wa_lead_identities i ON i.scope = o.scope AND i.kind = o.kind AND i.value = o.ident
+           WHERE o.scope = s.scope AND o.wa_id = s.by_phone
+           ORDER BY o.since, o.ident DESC LIMIT 1))
+ WHERE scope = :scope AND by_phone = :wa_id
+
+-- name: attribute_events
+UPDATE wa_events SET lead_id = (SELECT s.lead_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id AND s.event_id = wa_events.id)
+ WHERE id IN (SELECT s.event_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id)
+
+-- name: attribute_statuses
+UPDATE wa_message_statuses SET lead_id = (SELECT s.lead_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id AND s.event_id = wa_message_statuses.event_id)
+ WHERE event_id IN (SELECT s.event_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id)
+
+-- name: attribute_messages
+UPDATE wa_messages SET lead_id = (SELECT s.lead_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id AND s.event_id = wa_messages.lead_event_id)
+ WHERE lead_event_id IN (SELECT s.event_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id)
+
+-- name: attribute_calls
+UPDATE wa_calls SET lead_id = (SELECT s.lead_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id AND s.event_id = wa_calls.lead_event_id)
+ WHERE lead_event_id IN (SELECT s.event_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id)
+
+-- name: attribute_actions
+UPDATE wa_actions SET lead_id = (SELECT s.lead_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id AND s.event_id = wa_actions.event_id)
+ WHERE event_id IN (SELECT s.event_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id)
+
+-- name: recount_lead
+UPDATE wa_leads
+   SET (wa_id, wa_id_at) = (SELECT wa_id, at FROM wa_lead_sightings WHERE lead_id = :lead_id AND wa_id IS NOT NULL
+                             ORDER BY at DESC, wa_id DESC LIMIT 1),
+       (bsuid, bsuid_at) = (SELECT bsuid, at FROM wa_lead_sightings WHERE lead_id = :lead_id AND bsuid IS NOT NULL
+                             ORDER BY at DESC, bsuid DESC LIMIT 1),
+       (name, name_at) = (SELECT name, at FROM wa_lead_sightings WHERE lead_id = :lead_id AND name IS NOT NULL
+                           ORDER BY at DESC, name DESC LIMIT 1),
+       (username, username_at) = (SELECT username, at FROM wa_lead_sightings
+                                   WHERE lead_id = :lead_id AND username IS NOT NULL
+                                   ORDER BY at DESC, username DESC LIMIT 1),
+       first_event_at = (SELECT min(at) FROM wa_lead_sightings WHERE lead_id = :lead_id),
+       last_event_at = (SELECT max(at) FROM wa_lead_sightings WHERE lead_id = :lead_id),
+       last_inbound_at = (SELECT max(at) FROM wa_lead_sightings WHERE lead_id = :lead_id AND inbound)
+ WHERE id = :lead_id
+
+-- name: is_seen
+SELECT 1 FROM wa_lead_sightings WHERE lead_id = :lead_id LIMIT 1
 
 -- name: insert_lead
 INSERT INTO wa_leads (scope, first_event_at, last_event_at) VALUES (:scope, :at, :at)
 
 -- name: join_lead
--- Newest values, by (time, value); widest span of times. Also joins one lead's row into another's.
+-- Newest values, by (time, value); widest span of times.
 UPDATE wa_leads
    SET wa_id = CASE WHEN :wa_id IS NOT NULL AND (wa_id_at IS NULL OR (:wa_id_at, :wa_id) > (wa_id_at, wa_id)) THEN :wa_id ELSE wa_id END,
        wa_id_at = CASE WHEN :wa_id IS NOT NULL AND (wa_id_at IS NULL OR (:wa_id_at, :wa_id) > (wa_id_at, wa_id)) THEN :wa_id_at ELSE wa_id_at END,
@@ -138,6 +212,9 @@ UPDATE wa_leads
 
 -- name: move_identities
 UPDATE wa_lead_identities SET lead_id = :lead_id WHERE lead_id = :other_id
+
+-- name: move_sightings
+UPDATE wa_lead_sightings SET lead_id = :lead_id WHERE lead_id = :other_id
 
 -- name: move_events
 UPDATE wa_events SET lead_id = :lead_id WHERE lead_id = :other_id
@@ -158,9 +235,9 @@ UPDATE wa_actions SET lead_id = :lead_id WHERE lead_id = :other_id
 DELETE FROM wa_leads WHERE id = :other_id
 
 -- name: insert_message
-INSERT INTO wa_messages (phone_number_id, wamid, account_id, lead_id, lead_evidence, direction, at, type, text,
+INSERT INTO wa_messages (phone_number_id, wamid, account_id, lead_id, lead_evidence, lead_event_id, direction, at, type, text,
   content, reply_to, reply_id, context, referral, group_id, error_code, error_text, content_at, content_digest)
-VALUES (:phone_number_id, :wamid, :account_id, :lead_id, :lead_evidence, :direction, :at, :type, :text,
+VALUES (:phone_number_id, :wamid, :account_id, :lead_id, :lead_evidence, :lead_event_id, :direction, :at, :type, :text,
   :content, :reply_to, :reply_id, :context, :referral, :group_id, :error_code, :error_text, :at, :digest)
 ON CONFLICT (phone_number_id, wamid) DO NOTHING
 
@@ -168,6 +245,8 @@ ON CONFLICT (phone_number_id, wamid) DO NOTHING
 UPDATE wa_messages
    SET account_id = coalesce(min(account_id, :account_id), account_id, :account_id),
        lead_id = CASE WHEN :lead_evidence > coalesce(lead_evidence, '') THEN :lead_id ELSE lead_id END,
+       lead_event_id = CASE WHEN :lead_evidence > coalesce(lead_evidence, '')
+                            THEN :lead_event_id ELSE lead_event_id END,
        lead_evidence = coalesce(max(lead_evidence, :lead_evidence), lead_evidence, :lead_evidence),
        direction = min(direction, :direction),  -- inbound wins
        at = min(at, :at)
@@ -189,9 +268,9 @@ VALUES (:event_id, :phone_number_id, :wamid, :account_id, :lead_id, :status, :at
   :conversation_id, :pricing_model, :pricing_type, :pricing_category, :billable, :error_code, :error_text)
 
 -- name: join_status
-INSERT INTO wa_messages (phone_number_id, wamid, account_id, lead_id, lead_evidence, direction, at, tag,
+INSERT INTO wa_messages (phone_number_id, wamid, account_id, lead_id, lead_evidence, lead_event_id, direction, at, tag,
   sent_at, delivered_at, read_at, played_at, failed_at, failed_code, failed_text)
-VALUES (:phone_number_id, :wamid, :account_id, :lead_id, :lead_evidence, 'outbound', :at, :tag,
+VALUES (:phone_number_id, :wamid, :account_id, :lead_id, :lead_evidence, :lead_event_id, 'outbound', :at, :tag,
   iif(:status = 'sent', :at, NULL), iif(:status = 'delivered', :at, NULL), iif(:status = 'read', :at, NULL),
   iif(:status = 'played', :at, NULL), iif(:status = 'failed', :at, NULL),
   iif(:status = 'failed', :error_code, NULL), iif(:status = 'failed', :error_text, NULL))
@@ -199,6 +278,8 @@ ON CONFLICT (phone_number_id, wamid) DO UPDATE
    SET account_id = coalesce(min(account_id, excluded.account_id), account_id, excluded.account_id),
        lead_id = CASE WHEN excluded.lead_evidence > coalesce(lead_evidence, '')
                       THEN excluded.lead_id ELSE lead_id END,
+       lead_event_id = CASE WHEN excluded.lead_evidence > coalesce(lead_evidence, '')
+                            THEN excluded.lead_event_id ELSE lead_event_id END,
        lead_evidence = coalesce(max(lead_evidence, excluded.lead_evidence), lead_evidence, excluded.lead_evidence),
        at = min(at, excluded.at),
        tag = coalesce(max(tag, excluded.tag), tag, excluded.tag),
@@ -217,10 +298,10 @@ ON CONFLICT (phone_number_id, wamid) DO UPDATE
           THEN excluded.failed_text ELSE failed_text END
 
 -- name: join_call
-INSERT INTO wa_calls (phone_number_id, call_id, account_id, lead_id, lead_evidence, direction, at, ringing_at,
+INSERT INTO wa_calls (phone_number_id, call_id, account_id, lead_id, lead_evidence, lead_event_id, direction, at, ringing_at,
   connect_at, accepted_at, rejected_at, terminate_at, result, started_at, ended_at, duration, tag, error_code,
   error_text)
-VALUES (:phone_number_id, :call_id, :account_id, :lead_id, :lead_evidence, :direction, :at,
+VALUES (:phone_number_id, :call_id, :account_id, :lead_id, :lead_evidence, :lead_event_id, :direction, :at,
   iif(:step = 'ringing', :at, NULL), iif(:step = 'connect', :at, NULL), iif(:step = 'accepted', :at, NULL),
   iif(:step = 'rejected', :at, NULL), iif(:step = 'terminate', :at, NULL), :result, :started_at, :ended_at,
   :duration, :tag, :error_code, :error_text)
@@ -228,6 +309,8 @@ ON CONFLICT (phone_number_id, call_id) DO UPDATE
    SET account_id = coalesce(min(account_id, excluded.account_id), account_id, excluded.account_id),
        lead_id = CASE WHEN excluded.lead_evidence > coalesce(lead_evidence, '')
                       THEN excluded.lead_id ELSE lead_id END,
+       lead_event_id = CASE WHEN excluded.lead_evidence > coalesce(lead_evidence, '')
+                            THEN excluded.lead_event_id ELSE lead_event_id END,
        lead_evidence = coalesce(max(lead_evidence, excluded.lead_evidence), lead_evidence, excluded.lead_evidence),
        direction = coalesce(max(direction, excluded.direction), direction, excluded.direction),
        at = min(at, excluded.at),
@@ -341,7 +424,7 @@ SELECT * FROM wa_leads WHERE id = :id
 SELECT DISTINCT lead_id FROM wa_lead_identities WHERE value = :id
 
 -- name: get_identities
-SELECT kind, value, paired_at FROM wa_lead_identities WHERE lead_id = :id ORDER BY kind, value
+SELECT kind, value FROM wa_lead_identities WHERE lead_id = :id ORDER BY kind, value
 
 -- name: get_timeline
 SELECT at, kind, direction, what, detail, ref FROM wa_lead_timeline WHERE lead_id = :id ORDER BY at, ref, kind, what
