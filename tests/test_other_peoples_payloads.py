@@ -8,14 +8,15 @@ import pytest
 
 from wa_hooks_cli.main import main
 
-FOLDER = os.environ.get("WA_HOOKS_TEST_PAYLOADS", "")
-pytestmark = pytest.mark.skipif(not FOLDER, reason="no folder is given")
+GIVEN = os.environ.get("WA_HOOKS_TEST_PAYLOADS")
+FOLDER = Path(GIVEN or ".").resolve()
+pytestmark = pytest.mark.skipif(not GIVEN, reason="no folder is given")
 
 
 def counted():
     """The separate count: walk the raw JSON, know nothing of wa-hooks."""
     found = {"messages": 0, "statuses": 0, "calls": 0, "deliveries": 0}
-    for file in Path(FOLDER).rglob("*"):
+    for file in FOLDER.rglob("*"):
         if not file.name.endswith((".json", ".raw.txt")):
             continue
         found["deliveries"] += 1
@@ -31,10 +32,9 @@ def counted():
 
 
 def test_all_of_them_go_through_and_none_is_lost(tmp_path, monkeypatch, capfd):
-    folder = Path(FOLDER).resolve()
     monkeypatch.chdir(tmp_path)
     expected = counted()
-    assert main(["replay", str(folder), "--json"]) in (0, 3)
+    assert main(["replay", str(FOLDER), "--json"]) in (0, 3)
     captured = capfd.readouterr()
     assert "Traceback" not in captured.err
     summary = json.loads(captured.out)
@@ -49,6 +49,6 @@ def test_all_of_them_go_through_and_none_is_lost(tmp_path, monkeypatch, capfd):
     main(["tail-log", "--json", "-n", "9999"])
     logged = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert all(event["procesado"] or event["error"] for event in logged)
-    main(["replay", str(folder), "--json"])
+    main(["replay", str(FOLDER), "--json"])
     again = json.loads(capfd.readouterr().out)
     assert (again["new"], again["duplicates"]) == (0, again["events"])
