@@ -73,7 +73,7 @@ def serve(
     """
     from wa_webhooks import settings
     from wa_webhooks.errors import ConfigError
-    from wa_webhooks.receiver import server
+    from wa_webhooks.receiver import process, server
     from wa_webhooks.stores import open_store
 
     if not re.fullmatch(r"/[!-~]*", path) or set(path) & set("?#") or path in ("/healthz", "/readyz"):
@@ -89,7 +89,7 @@ def serve(
     logs.configure(log_level)
     front = open_store(store, front=workers > 0, busy_timeout=_FRONT_PATIENCE)
     try:
-        by = server.serve(
+        by = process.serve(
             listen,
             front=front,
             open_pipeline=lambda: options.pipeline(

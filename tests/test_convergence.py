@@ -1,12 +1,13 @@
 """State is a function of the set of events: order, repetition, batching and crashes leave no trace in the CRM."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import permutations
 from pathlib import Path
 
 import pytest
 from backends import SqliteMemory, crm
+from building import START, Clock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,15 +20,6 @@ FIXTURES = sorted(
     for file in (Path(__file__).parent.parent / "fixtures").rglob("*.json")
     if not file.name.endswith(".expected.json") and file.parent.name != "broken"
 )
-START = datetime(2026, 11, 24, 12, tzinfo=UTC)
-
-
-class Clock:
-    def __init__(self):
-        self.now = START
-
-    def __call__(self):
-        return self.now
 
 
 class Crash(BaseException):

@@ -1,10 +1,11 @@
 """The order of the steps, over every store: what goes in comes out once, whatever fails in between."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from backends import crm
+from building import START, Clock
 
 from wa_webhooks import pipeline as pipelines
 from wa_webhooks.changes import ActionQueued, LeadSeen
@@ -15,21 +16,6 @@ from wa_webhooks.pipeline import Pipeline, receive, replay, reprocess, start_run
 from wa_webhooks.retry import RetryPolicy
 from wa_webhooks.signature import sign
 from wa_webhooks.stores.base import DEAD, FAILED, PROCESSED, REFUSED, Delivery, Query
-
-START = datetime(2026, 11, 24, 12, tzinfo=UTC)
-
-
-class Clock:
-    """A clock that the test moves."""
-
-    def __init__(self):
-        self.now = START
-
-    def __call__(self):
-        return self.now
-
-    def later(self, **by):
-        self.now += timedelta(**by)
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from .check import EXPECTED_SUFFIX
+from .decoding import undecoded
 from .errors import ConfigError, NothingMatchesError
-from .splitting import undecoded
 
 _LINES = (".jsonl", ".ndjson")
 _WHOLE = (".json", ".raw", ".raw.txt")

@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from .decoding import decode, keep_undecoded, undecoded
 from .errors import PayloadError
 from .events import FIELD_TYPES, ITEM_KINDS, WHATSAPP_OBJECT, Event, digest_of, digits
 from .payload import parse_timestamp, storable
-
-_DEEPEST = 100
-"""Deeper nesting is refused by count, not by when Python's stack ends, so that every machine reads alike. Meta's own
-payloads nest about fifteen deep."""
 
 _LONGEST_KEY = 512
 """Longer event keys are hashed: a Postgres index row holds at most about 2,700 bytes."""
@@ -34,12 +30,6 @@ _USER_KEYS = ("from_user_id", "to_user_id", "recipient_user_id", "recipient_part
 _PARTICIPANT_KEYS = ("recipient_participant_user_id", "recipient_participant_id", "participant_recipient_id")
 """Who of a group a status is about; three of Meta's samples use the last spelling."""
 
-_UNDECODED = re.compile("unreadable:[0-9a-f]{64}")
-"""Keys of bodies that are no JSON; `split` gives them, and `restore` and replays of the log know them by it."""
-
-_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"')
-_BRACKETS = re.compile(r"[\[\]{}]")
-
 
 def split(body: bytes, received_at: datetime | None = None) -> tuple[Event, ...]:
     """Return the events of a delivery's body, in order of position; at least one. Never raises.
@@ -47,21 +37,14 @@ def split(body: bytes, received_at: datetime | None = None) -> tuple[Event, ...]
     `received_at` tells apart platform errors that repeat: they carry neither an id nor a time of their own.
     """
     try:
-        payload = _parse(body)
+        payload = decode(body)
         return tuple(draft.event(i, received_at) for i, draft in enumerate(_drafts(payload)))
     except PayloadError as exc:
         problem = str(exc)
-    # Bytes that are no JSON live on as text, those that are no text as lone surrogates; `undecoded` turns them back.
-    draft = _unreadable({"unreadable": body.decode("utf-8", "surrogateescape")}, problem)
-    draft.natural_key = ("unreadable", hashlib.sha256(body).hexdigest())
+    key, payload = keep_undecoded(body)
+    draft = _unreadable(payload, problem)
+    draft.natural_key = (key,)
     return (draft.event(0),)
-
-
-def undecoded(key: str, payload: Any) -> bytes | None:
-    """Return the bytes of a body that is no JSON, from its event's key and payload; None for any other event."""
-    if not _UNDECODED.fullmatch(key):
-        return None
-    return str(payload["unreadable"]).encode("utf-8", "surrogateescape")
 
 
 def restore(*, key: str, payload: Any, position: int) -> Event:
@@ -72,23 +55,6 @@ def restore(*, key: str, payload: Any, position: int) -> Event:
     body = undecoded(key, payload)
     event = next(_drafts(payload)).event(position) if body is None else split(body)[0]
     return replace(event, key=key, position=position)
-
-
-def _parse(body: bytes) -> Any:
-    if not body:
-        raise PayloadError("the body is empty")
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise PayloadError("the body is not UTF-8") from exc
-    if _depth(text) > _DEEPEST:
-        raise PayloadError("the JSON is nested too deeply")
-    try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
-    except json.JSONDecodeError as exc:
-        raise PayloadError(f"the body is not JSON: {exc.msg} (line {exc.lineno}, column {exc.colno})") from exc
-    except ValueError as exc:  # a constant such as NaN, or a number of thousands of digits
-        raise PayloadError(f"the body is not JSON: {exc}") from exc
 
 
 @dataclass(slots=True, kw_only=True)
@@ -307,10 +273,6 @@ def _json_kind(value: Any) -> str:
     return kinds.get(type(value), "a number")
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
-
-
 def _id(value: Any) -> str | None:
     """An id as text, whether Meta sent a string or a number; None where there is none."""
     if isinstance(value, str):
@@ -324,25 +286,6 @@ def _inner_id(value: Any, objects: tuple[str, ...], name: str) -> str | None:
         return None
     inner = (value.get(key) for key in objects)
     return next((found for each in inner if isinstance(each, dict) and (found := _id(each.get(name)))), None)
-
-
-def _depth(text: str) -> int:
-    """How deep the JSON in `text` nests; where that cannot be too deep, how many objects and arrays it has."""
-    opened = text.count("[") + text.count("{")
-    if opened <= _DEEPEST:
-        return opened
-    depth = deepest = 0
-    for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
-        depth += 1 if bracket in "[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError("a number is too large")
-    return number
 
 
 def _key_part(part: Any) -> str:

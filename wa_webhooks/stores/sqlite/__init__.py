@@ -3,14 +3,15 @@
 One connection for one thread. Several processes may share the file: writers take turns, readers never wait.
 """
 
+from .claims import Claims
 from .connection import BACKEND
-from .log import Log
 from .reading import Reading
+from .settling import Settling
 
 __all__ = ["SqliteStore"]
 
 
-class SqliteStore(Log, Reading):
+class SqliteStore(Claims, Settling, Reading):
     """`Store` over one SQLite file."""
 
     name = BACKEND

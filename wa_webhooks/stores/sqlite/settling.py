@@ -1,4 +1,4 @@
-"""The log of the SQLite store: append, claim, finish, requeue, and the ledger of runs."""
+"""What came of the work: finish and requeue of the SQLite store, and the ledger of runs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,11 @@ from ..base import (
     RUN_GRACE,
     ClaimedDelivery,
     ClaimedEvent,
-    Delivery,
     Outcome,
     Query,
     Run,
     Tally,
     Verdict,
-    from_text,
     to_text,
 )
 from .connection import Connection, translate, translated
@@ -35,126 +33,12 @@ from .reading import where
 if TYPE_CHECKING:
     from ...events import Event
 
-_ADOPTED_AT_ONCE = 1000
 _REQUEUED_AT_ONCE = 5000
 """A longer transaction would keep the front waiting for the write lock."""
 
-_CLAIM_BYTES = 8 * 2**20
-"""Bodies claimed at a time, beyond the first: bounds a worker's memory whatever Meta batches."""
 
-
-class Log(Connection):
-    """The writing half of `SqliteStore`."""
-
-    def append(self, deliveries: Sequence[Delivery]) -> list[int]:
-        """See `Store.append`."""
-        with translated(self.path), self._transaction():
-            return [self._append(delivery) for delivery in deliveries]
-
-    def _append(self, delivery: Delivery) -> int:
-        row = {
-            "body": delivery.body,
-            "headers": json.dumps(dict(delivery.headers)),
-            "source": delivery.source,
-            "source_ip": delivery.source_ip,
-            "received_at": to_text(delivery.received_at),
-            "signature_key": delivery.signature_key,
-            "run_id": delivery.run_id,
-        }
-        made = self._db.execute(self._sql["append_delivery"], row).lastrowid
-        assert made is not None  # noqa: S101 - sqlite3 says so only of statements that insert nothing
-        return made
-
-    # -- the back
-
-    def claim_deliveries(
-        self, *, limit: int, token: str, now: datetime, until: datetime, run_id: str | None = None
-    ) -> list[ClaimedDelivery]:
-        """See `Store.claim_deliveries`."""
-        scope = {"limit": limit, "now": to_text(now), "run_id": run_id}
-        found = "open_deliveries_of_run" if run_id else "open_deliveries"
-        with translated(self.path):
-            rows = self._leased("leased_deliveries", token)
-            if not rows and self._anything(found, "new_deliveries", scope):
-                with self._transaction():
-                    self._adopt(run_id)
-                    self._lease("lease_delivery", self._within_bounds(found, scope), token, until)
-                rows = self._leased("leased_deliveries", token)
-        return [
-            ClaimedDelivery(
-                id=row["id"],
-                body=row["body"],
-                received_at=from_text(row["received_at"]),
-                token=token,
-                run_id=row["run_id"],
-            )
-            for row in rows
-        ]
-
-    def _adopt(self, run_id: str | None) -> None:
-        """Take up what the front has recorded since: all of a run, or the next thousand."""
-        scope = {"limit": _ADOPTED_AT_ONCE, "run_id": run_id, "grace": f"+{RUN_GRACE.total_seconds():.0f} seconds"}
-        if run_id:
-            self._db.execute(self._sql["adopt_run"], scope)
-        else:
-            self._db.execute(self._sql["adopt_deliveries"], scope)
-            self._db.execute(self._sql["adopted"], scope)
-
-    def _within_bounds(self, found: str, scope: Mapping[str, Any]) -> list[int]:
-        """The ids of open deliveries, up to the limits in number and in bytes; at least one if there is one."""
-        chosen: list[int] = []
-        size = 0
-        for row in self._db.execute(self._sql[found], scope):
-            size += row["size"]
-            if chosen and size > _CLAIM_BYTES:
-                break
-            chosen.append(row["id"])
-        return chosen
-
-    def claim_events(
-        self, *, limit: int, token: str, now: datetime, until: datetime, run_id: str | None = None
-    ) -> list[ClaimedEvent]:
-        """See `Store.claim_events`."""
-        scope = {"limit": limit, "now": to_text(now), "run_id": run_id}
-        with translated(self.path):
-            rows = self._leased("leased_events", token)
-            found = "due_events_of_run" if run_id else "due_events"
-            if not rows and self._anything(found, None, scope):
-                with self._transaction():
-                    due = [row["id"] for row in self._db.execute(self._sql[found], scope)]
-                    self._lease("lease_event", due, token, until)
-                rows = self._leased("leased_events", token)
-        return [
-            ClaimedEvent(
-                id=row["id"],
-                key=row["event_key"],
-                payload=json.loads(row["payload_original"]),
-                position=row["position"],
-                attempts=row["attempts"],
-                delivery_id=row["delivery_id"],
-                token=token,
-                run_id=row["run_id"],
-            )
-            for row in rows
-        ]
-
-    def _anything(self, found: str, also: str | None, scope: Mapping[str, Any]) -> bool:
-        """Whether a claim would find something: looked up first, so that idle workers take no write lock."""
-        names = [found, *([also] if also else [])]
-        return any(self._db.execute(self._sql[name], scope).fetchone() for name in names)
-
-    def _leased(self, name: str, token: str) -> list[sqlite3.Row]:
-        return self._db.execute(self._sql[name], {"token": token}).fetchall()
-
-    def _lease(self, name: str, ids: Sequence[int], token: str, until: datetime) -> None:
-        leases = [{"id": ident, "token": token, "until": to_text(until)} for ident in ids]
-        self._db.executemany(self._sql[name], leases)
-
-    def release(self, token: str) -> None:
-        """See `Store.release`."""
-        with translated(self.path), self._transaction():
-            for name in ("release_deliveries", "release_events"):
-                self._db.execute(self._sql[name], {"token": token})
+class Settling(Connection):
+    """The verbs with which work ends, or begins anew."""
 
     def finish(
         self,
