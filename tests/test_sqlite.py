@@ -5,16 +5,21 @@ import shutil
 import sqlite3
 import subprocess
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 
 import pytest
 from backends import plain_database
+from building import Clock, envelope, message
 
 import wa_webhooks.stores.sqlite as sqlite_store
 from wa_webhooks.errors import SchemaMismatchError, StoreError, StoreRejectedError, StoreUnavailableError
-from wa_webhooks.pipeline import Pipeline, start_run
+from wa_webhooks.handlers import Registry, builtin
+from wa_webhooks.origin import Origin
+from wa_webhooks.pipeline import Pipeline, reprocess, start_run
+from wa_webhooks.retry import RetryPolicy
 from wa_webhooks.stores import open_store
-from wa_webhooks.stores.base import Delivery
+from wa_webhooks.stores.base import TRANSITIONS, Delivery, Query
 from wa_webhooks.stores.sqlfiles import migrations, statements
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -105,6 +110,44 @@ def test_no_pragma_opens_a_way_round(path, setting):
         with pytest.raises((sqlite3.IntegrityError, sqlite3.OperationalError)):
             plain.execute(statement)
     plain.close()
+
+
+def test_events_move_only_as_the_table_says(tmp_path):
+    """Every way in which an event can be left, watched by the database."""
+    store, clock = open_store(f"sqlite:{tmp_path}/x.db"), Clock()
+    store._db.execute("CREATE TEMP TABLE moves (old, new)")
+    store._db.execute(
+        "CREATE TEMP TRIGGER watch AFTER UPDATE OF state ON main.wa_events WHEN OLD.state <> NEW.state "
+        "BEGIN INSERT INTO moves VALUES (OLD.state, NEW.state); END"
+    )
+    broken = Registry()
+
+    @broken.on("message.*")
+    def fail(event):
+        raise KeyError
+
+    ways = {
+        "well": {},
+        "failing": {"registry": Registry(builtin(), broken)},
+        "foreign": {"origin": Origin(accounts=frozenset({"another"}))},
+        "once": {"registry": Registry(builtin(), broken), "policy": RetryPolicy(attempts=1)},
+    }
+    for number, (first, second) in enumerate(product(ways, repeat=2)):
+        for door in ("reprocess", "deliver", "wait"):
+            said = message(id=f"wamid.{number}.{door}")
+            body = json.dumps(envelope({"metadata": {"phone_number_id": "P1"}, "messages": [said]})).encode()
+            store.append([Delivery(body=body, received_at=clock())])
+            Pipeline(store=store, clock=clock, **ways[first]).drain()
+            again = Pipeline(store=store, clock=clock, **ways[second])
+            if door == "reprocess":
+                reprocess(again, Query(), start_run("reprocess", scope={}, started_by="test", now=clock()))
+            elif door == "deliver":
+                store.append([Delivery(body=body, received_at=clock())])
+            clock.later(days=1)
+            again.drain()
+    moves = set(map(tuple, store._db.execute("SELECT DISTINCT old, new FROM moves")))
+    assert moves == {(old, new) for old, news in TRANSITIONS.items() for new in news if new != old}
+    store.close()
 
 
 def test_what_workers_keep_may_change(path):
