@@ -9,7 +9,6 @@ import typer
 
 from wa_webhooks.errors import NothingMatchesError, StoreError, StoreUnavailableError
 from wa_webhooks.masking import mask
-from wa_webhooks.stores import open_store
 
 from . import options, render
 from .options import (
@@ -71,7 +70,7 @@ def tail_log(
     The last --lines, or all --since a time. When following, an event comes again each time it was attempted: failed,
     then processed. Exits 4 if nothing matches the filters.
     """
-    opened = _wait_for(store, poll) if follow else open_store(store, create=False)
+    opened = _wait_for(store, poll) if follow else _open(store)
     shown = 0
     try:
         query = options.query(
@@ -93,12 +92,18 @@ def tail_log(
     return 0
 
 
+def _open(url: str) -> Store:
+    from wa_webhooks.stores import open_store
+
+    return open_store(url, create=False)
+
+
 def _wait_for(url: str, poll: float) -> Store:
     """Open a store once it is there: a look must not make one."""
     waited = False
     while True:
         try:
-            return open_store(url, create=False)
+            return _open(url)
         except StoreError as exc:
             if not waited:
                 typer.echo(f"waiting: {exc}", err=True)
@@ -191,7 +196,7 @@ def show(
     """
     from . import showing
 
-    opened = open_store(store, create=False)
+    opened = _open(store)
     try:
         kind, record = showing.look_up(opened, ident)
     finally:
@@ -212,7 +217,7 @@ def _masked(record: dict[str, Any]) -> dict[str, Any]:
 
 def stats(store: StoreOption = options.DEFAULT_STORE_URL, json: JsonOption = False) -> int:
     """Count what there is, and what waits."""
-    opened = open_store(store, create=False)
+    opened = _open(store)
     try:
         counts = opened.counts()
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -84,6 +83,8 @@ def _say(exc: Exception) -> int:
         show() if show else typer.echo(exc.format_message(), err=True)
         return exc.exit_code
     if os.environ.get("WA_HOOKS_DEBUG"):
+        import traceback
+
         traceback.print_exc()
     hint = "This is a bug. Set WA_HOOKS_DEBUG=1 to see where, and report it."
     return _fail(f"{type(exc).__name__}: {exc}", hint, 1)

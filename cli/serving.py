@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import signal
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import logs, options
+from . import options
 from .options import (
     AccountsOption,
     AttemptsOption,
@@ -24,9 +23,8 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from wa_webhooks.receiver import server
-
-logger = logging.getLogger(__name__)
+    import logging
+    from collections.abc import Mapping
 
 _FRONT_PATIENCE = 5.0
 """Seconds to wait for the write lock before a delivery is answered 503."""
@@ -86,7 +84,13 @@ def serve(
         path=path,
         largest_body=max_body,
     )
-    logs.configure(log_level)
+    logger = _logs(log_level)
+
+    def listening(at: Mapping[str, object]) -> None:
+        _say_listening(at["host"], at["port"], path, store)
+        if listen.verify_token is None:
+            logger.warning("no verify token is set: Meta's check of the callback URL will be refused")
+
     front = open_store(store, front=workers > 0, busy_timeout=_FRONT_PATIENCE)
     try:
         by = process.serve(
@@ -101,7 +105,7 @@ def serve(
                 base=retry_base,
             ),
             workers=workers,
-            listening=lambda at: _say_listening(at["host"], at["port"], listen, store),
+            listening=listening,
         )
     finally:
         front.close()
@@ -109,8 +113,16 @@ def serve(
     return 130 if by == signal.SIGINT else 0
 
 
-def _say_listening(host: object, port: object, listen: server.Settings, store: str) -> None:
-    path = listen.path
+def _logs(level: str) -> logging.Logger:
+    import logging
+
+    from . import logs
+
+    logs.configure(level)
+    return logging.getLogger(__name__)
+
+
+def _say_listening(host: object, port: object, path: str, store: str) -> None:
     shown = f"[{host}]" if ":" in str(host) else host
     if sys.stderr.isatty():
         typer.echo(f"listening on http://{shown}:{port}{path}, recording into {store}", err=True)
@@ -124,8 +136,6 @@ def _say_listening(host: object, port: object, listen: server.Settings, store: s
             "pid": os.getpid(),
         }
         typer.echo(json.dumps(line), err=True)
-    if listen.verify_token is None:
-        logger.warning("no verify token is set: Meta's check of the callback URL will be refused")
 
 
 def work(
@@ -155,7 +165,7 @@ def work(
     """
     from wa_webhooks import worker
 
-    logs.configure(log_level)
+    logger = _logs(log_level)
     pipeline = options.pipeline(
         store,
         handlers=handlers,
