@@ -381,6 +381,20 @@ def test_an_action_is_queued_once(backend, store):
     assert len(backend.rows(store, "SELECT * FROM wa_actions")) == 1
 
 
+def test_one_event_may_be_about_two_people_who_turn_out_to_be_one(store):
+    def lead_seen(**ids):
+        return LeadSeen(person=Person(scope="W1", **ids), at=NOW)
+
+    record(store, body_of(text("wamid.1")), body_of(text("wamid.2")))
+    first, second = claim(store)
+    finish(store, first, changes=(lead_seen(bsuid="BR.1"), lead_seen(bsuid="BR.2")))
+    assert store.counts()["leads"] == 2
+    one = lead_seen(bsuid="BR.1", parent_bsuid="BR.ENT.X")
+    finish(store, second, changes=(one, lead_seen(bsuid="BR.2", parent_bsuid="BR.ENT.X")))
+    assert store.counts()["leads"] == 1
+    assert [event["state"] for event in log(store)] == [PROCESSED, PROCESSED]
+
+
 def test_text_that_no_database_takes_does_not_stop_an_event(store):
     record(store, body_of({**text("wamid.\x00\ud83d"), "id": "wamid.\x00\ud83d"}))
     (delivery,) = claim(store)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def apply(execute: Execute, changes: Sequence[Change], *, event_id: int, digest: str) -> int | None:
     """Apply the changes of one event; return the lead it is about, if any."""
     rows = [(change.kind, _fields(change)) for change in changes]
-    leads = {person: see(execute, sighting) for person, sighting in _sightings(rows, event_id).items()}
+    leads = see(execute, _sightings(rows, event_id))
     lead_id = None
     for kind, row in rows:
         person = row.pop("person", None)
@@ -43,7 +43,7 @@ def _fields(change: Change) -> dict[str, Any]:
     return {name: to_text(value) if hasattr(value, "astimezone") else value for name, value in fields.items()}
 
 
-def _sightings(rows: Sequence[tuple[str, dict[str, Any]]], event_id: int) -> dict[Person, Sighting]:
+def _sightings(rows: Sequence[tuple[str, dict[str, Any]]], event_id: int) -> list[Sighting]:
     """Who the changes of an event are about, each once, with what a `LeadSeen` among them tells."""
     found: dict[Person, Sighting] = {}
     for kind, row in rows:
@@ -58,7 +58,7 @@ def _sightings(rows: Sequence[tuple[str, dict[str, Any]]], event_id: int) -> dic
                 username=told.get("username"),
                 inbound=bool(told.get("inbound")),
             )
-    return found
+    return list(found.values())
 
 
 def _message_seen(execute: Execute, row: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ owner has the events of the number looked at again.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,14 +38,31 @@ class Sighting:
     inbound: bool
 
 
-def see(execute: Execute, sighting: Sighting) -> int:
-    """Enter a sighting; return the lead it is of, made if it is the first."""
+def see(execute: Execute, sightings: Sequence[Sighting]) -> dict[Person, int]:
+    """Enter the sightings of one event; return each person's lead, made if it is their first."""
+    for sighting in sightings:
+        _enter(execute, sighting)
+    # Asked for at the end: one sighting can make the leads of two others one.
+    return {sighting.person: _sighted(execute, sighting) for sighting in sightings}
+
+
+def _sighted(execute: Execute, sighting: Sighting) -> int:
+    place = {"event_id": sighting.event_id, "ident": _ident(sighting.person)}
+    lead_id: int = execute("sighted_lead", place).fetchone()["lead_id"]
+    return lead_id
+
+
+def _ident(person: Person) -> str | None:
+    return person.bsuid or person.parent_bsuid or person.wa_id
+
+
+def _enter(execute: Execute, sighting: Sighting) -> None:
     person = sighting.person
     named = _user_ids(person)
     lead_id = _lead_of_user(execute, sighting, named) if named else _lead_of_phone(execute, sighting)
     seen = {
         "event_id": sighting.event_id,
-        "ident": named[0][1] if named else person.wa_id,
+        "ident": _ident(person),
         "lead_id": lead_id,
         "scope": person.scope,
         "by_phone": None if named else person.wa_id,
@@ -59,8 +76,7 @@ def see(execute: Execute, sighting: Sighting) -> int:
     execute("put_sighting", seen)
     _join(execute, seen)
     if named and person.wa_id:
-        lead_id = _pair(execute, sighting, named[0], lead_id)
-    return lead_id
+        _pair(execute, sighting, named[0], lead_id)
 
 
 def _user_ids(person: Person) -> list[tuple[str, str]]:
@@ -103,13 +119,13 @@ def _lead_of_phone(execute: Execute, sighting: Sighting) -> int:
     return lead_id
 
 
-def _pair(execute: Execute, sighting: Sighting, user: tuple[str, str], lead_id: int) -> int:
+def _pair(execute: Execute, sighting: Sighting, user: tuple[str, str], lead_id: int) -> None:
     """Note that the person had the phone number; look again at whose its events are, if that is news."""
     scope, phone = sighting.person.scope, sighting.person.wa_id
     kind, ident = user
     pairing = {"scope": scope, "wa_id": phone, "kind": kind, "ident": ident, "at": sighting.at}
     if execute("join_owner", pairing).rowcount == 0:
-        return lead_id
+        return
     number = {"scope": scope, "wa_id": phone}
     before = {row["lead_id"] for row in execute("leads_by_phone", number)}
     now_of = _owner(execute, scope, str(phone), _ALWAYS)
@@ -119,7 +135,6 @@ def _pair(execute: Execute, sighting: Sighting, user: tuple[str, str], lead_id: 
             execute(f"attribute_{table}", number)
         after = {row["lead_id"] for row in execute("leads_by_phone", number)}
         _recount(execute, before | after)
-    return lead_id
 
 
 def _merge(execute: Execute, one: int, other: int) -> int:

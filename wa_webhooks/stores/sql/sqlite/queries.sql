@@ -133,6 +133,9 @@ ON CONFLICT (event_id, ident) DO UPDATE
    SET lead_id = excluded.lead_id, by_phone = excluded.by_phone, at = excluded.at, wa_id = excluded.wa_id,
        bsuid = excluded.bsuid, name = excluded.name, username = excluded.username, inbound = excluded.inbound
 
+-- name: sighted_lead
+SELECT lead_id FROM wa_lead_sightings WHERE event_id = :event_id AND ident = :ident
+
 -- name: leads_by_phone
 SELECT DISTINCT lead_id FROM wa_lead_sightings WHERE scope = :scope AND by_phone = :wa_id
 
