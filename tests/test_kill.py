@@ -88,6 +88,40 @@ def wait_until(condition, what):
 
 
 @pytest.mark.processes
+def test_many_workers_on_one_store_do_everything_once(tmp_path):
+    backend = SqliteFile(tmp_path)
+    store = backend.open()
+    recorded = [body_of(number) for number in range(600)]
+    store.append([Delivery(body=body, received_at=datetime.now(UTC)) for body in recorded])
+    command = [
+        sys.executable,
+        "-m",
+        "wa_hooks_cli",
+        "work",
+        "--drain",
+        "--store",
+        backend.url,
+        "--log-level",
+        "error",
+    ]
+    workers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    told = [worker.communicate()[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * 4, told
+    other = backend.sibling()
+    alone = other.open()
+    alone.append([Delivery(body=body, received_at=datetime.now(UTC)) for body in recorded])
+    Pipeline(store=alone).drain()
+    assert crm(backend, store) == crm(other, alone)
+    assert {row["attempts"] for row in backend.rows(store, "SELECT attempts FROM wa_events")} == {1}
+    attempts, events = (
+        backend.rows(store, f"SELECT count(*) AS n FROM {table}")[0]["n"] for table in ("wa_attempts", "wa_events")
+    )
+    assert attempts == events == alone.counts()["events"]["total"]
+    store.close()
+    alone.close()
+
+
+@pytest.mark.processes
 def test_what_was_acknowledged_survives_being_killed(tmp_path):
     backend = SqliteFile(tmp_path)
     backend.open().close()
