@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from wa_webhooks.stores.base import Query, Store
 
 _PAGE = 500
+_LINES = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -39,9 +40,15 @@ def register(app: typer.Typer) -> None:
 
 def tail_log(
     lines: Annotated[
-        int,
-        typer.Option("--lines", "-n", envvar="WA_HOOKS_LINES", min=0, help="How many of the last events."),
-    ] = 20,
+        int | None,
+        typer.Option(
+            "--lines",
+            "-n",
+            envvar="WA_HOOKS_LINES",
+            min=0,
+            help="How many of the last events; 20, or with --since all.",
+        ),
+    ] = None,
     follow: Annotated[
         bool,
         typer.Option("--follow", "-f", envvar="WA_HOOKS_FOLLOW", help="Then show what comes, until Ctrl-C."),
@@ -78,7 +85,9 @@ def tail_log(
         )
         cursor = 0
         # Newest first with a limit, or everything since a time in pages: both end at the present.
-        for event in _history(opened, query, lines=lines, all_of_it=since is not None):
+        for event in _history(
+            opened, query, lines=_LINES if lines is None else lines, all_of_it=bool(since) and lines is None
+        ):
             _show_line(event, json=json, masked=mask, unmask=unmask)
             cursor = max(cursor, event["attempt_id"] or 0)
             shown += 1
@@ -87,7 +96,7 @@ def tail_log(
                 _show_line(event, json=json, masked=mask, unmask=unmask)
     finally:
         opened.close()
-    if not shown and not query.is_everything and lines:
+    if not shown and not query.is_everything and lines != 0:
         raise NothingMatchesError("no event matches")
     return 0
 

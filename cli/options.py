@@ -87,7 +87,7 @@ LeadOption = Annotated[
 ]
 ErrorOption = Annotated[str | None, typer.Option("--error", metavar="TEXT", help="Whose error contains this text.")]
 RunOption = Annotated[
-    str | None, typer.Option("--run", metavar="RUN", help="That this replay or reprocess run touched last.")
+    str | None, typer.Option("--run", metavar="RUN", help="That this replay or reprocess run touched.")
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", envvar="WA_HOOKS_YES", help="Do not ask.")]
 
@@ -118,12 +118,18 @@ def point_in_time(text: str | None) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
+def plain_id(text: str) -> str:
+    """Return an id as the log has it: a phone number in digits, however it is written."""
+    digits = re.sub(r"[\s()-]", "", text).lstrip("+")
+    return digits if digits.isdecimal() else text
+
+
 def _about(store: Store, text: str) -> dict[str, Any]:
     """Return the condition that `text` means: a lead's id (also `lead:3`), a phone number or a BSUID.
 
     Somebody whose every event failed is no lead yet: then it is whatever mentions the number or the id.
     """
-    named = text.removeprefix("lead:").lstrip("+")
+    named = plain_id(text.removeprefix("lead:"))
     if named.isdecimal() and len(named) < SHORTEST_PHONE:
         return {"lead": int(named)}
     found = store.get("lead", named)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import signal
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -81,7 +82,7 @@ def replay(
         attempts=max_attempts,
         base=retry_base,
     )
-    run = _start("replay", {"paths": paths})
+    run = _start("replay", {"paths": ", ".join(paths)}, handlers)
     with (
         contextlib.closing(pipeline.store),
         _running(pipeline, run),
@@ -102,7 +103,7 @@ def _send(found: Captures, url: str, *, json: bool) -> int:
         sent = send(found, url, secret, progress=lambda s: progress.update(s.deliveries))
     render.failures(sent.failures)
     if sent.gave_up:
-        typer.echo("gave up: nothing listens there", err=True)
+        typer.echo("gave up: nothing listens there; the rest was not sent", err=True)
     if set(sent.statuses) == {"401"}:
         typer.echo("Every delivery was answered 401: the receiver has another app secret.", err=True)
     summary: dict[str, Any] = dict.fromkeys(("deliveries", "events", "new", "duplicates", "processed"))
@@ -186,22 +187,24 @@ def reprocess(
         plan = pipeline.store.preview(query)
         if not plan["events"]:
             raise NothingMatchesError("no event matches")
-        if not ignore_handlers:
-            _check_handlers(pipeline, plan)
         if dry_run:
             render.line(plan) if json else render.plan(plan, err=False)
             return 0
         render.plan(plan, err=True)
+        pipeline.ignore_handlers = ignore_handlers
+        if not ignore_handlers:
+            _check_handlers(pipeline, plan)
         if not yes:
             _confirm(plan["events"])
-        return _reprocess(pipeline, query, plan["events"], json=json)
+        return _reprocess(pipeline, query, plan["events"], handlers=handlers, json=json)
 
 
-def _reprocess(pipeline: Pipeline, query: Query, planned: int, *, json: bool) -> int:
+def _reprocess(pipeline: Pipeline, query: Query, planned: int, *, handlers: str | None, json: bool) -> int:
     from wa_webhooks import pipeline as pipelines
 
-    scope = {name: str(value) for name in query.__slots__ if (value := getattr(query, name))}
-    run = _start("reprocess", scope)
+    found = {name: getattr(query, name) for name in query.__slots__}
+    scope = {name: ", ".join(map(str, v)) if isinstance(v, tuple) else str(v) for name, v in found.items() if v}
+    run = _start("reprocess", scope, handlers)
     with _running(pipeline, run), render.Progress("reprocessing", total=planned) as progress:
         counts = pipelines.reprocess(pipeline, query, run, progress=lambda t: progress.update(t.events))
     left = max(0, planned - counts["events"])  # a worker had them at that moment
@@ -210,15 +213,11 @@ def _reprocess(pipeline: Pipeline, query: Query, planned: int, *, json: bool) ->
 
 def _check_handlers(pipeline: Pipeline, plan: dict[str, Any]) -> None:
     """Refuse to settle events without the user's handlers that they had: their part would silently not be done."""
-    from wa_webhooks.errors import ConfigError
-    from wa_webhooks.handlers import builtin
+    from wa_webhooks.errors import HandlersMissingError
 
-    modules = {name.partition(".")[0] for name in builtin().names()}
-    loaded = set(pipeline.registry.names())
-    had = {name for names in plan["by_handlers"] for name in names.split(", ") if name}
-    if missing := sorted(name for name in had - loaded if name.partition(".")[0] not in modules):
-        raise ConfigError(
-            f"these events were handled by {', '.join(missing)}, which is not loaded",
+    if missing := pipeline.registry.missing(", ".join(plan["by_handlers"])):
+        raise HandlersMissingError(
+            f"these events were handled by {', '.join(missing)}, not loaded here",
             hint="Name your handlers with --handlers, or say --ignore-handlers.",
         )
 
@@ -233,19 +232,22 @@ def _confirm(events: int) -> None:
         raise typer.Abort
 
 
-def _start(command: str, scope: dict[str, Any]) -> Run:
+def _start(command: str, scope: dict[str, str], handlers: str | None) -> Run:
     from wa_webhooks.pipeline import start_run
 
     try:
         who = getpass.getuser()
     except (OSError, KeyError, ImportError):  # a container's user may have no name
         who = "unknown"
-    return start_run(command, scope=scope, started_by=who, now=datetime.now(UTC))
+    given = {"handlers": handlers} if handlers else {}
+    return start_run(command, scope={**scope, **given}, started_by=who, now=datetime.now(UTC))
 
 
 @contextlib.contextmanager
 def _running(pipeline: Pipeline, run: Run) -> Iterator[None]:
     """Keep stdout for our own data, and say what an interrupted run left."""
+    # Told to end, it ends as with Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # a handler may print
             yield
@@ -254,11 +256,15 @@ def _running(pipeline: Pipeline, run: Run) -> Iterator[None]:
         if left := counts["open"] + counts["pending"]:
             typer.echo(
                 f"interrupted: {left} deliveries and events are left. Finish them with\n"
-                f"  wa-hooks work --run {run.id}\n"
+                f"  wa-hooks work --run {run.id}{_with_handlers(run)}\n"
                 "or leave them to the workers, which take them up in 15 minutes.",
                 err=True,
             )
         raise
+
+
+def _with_handlers(run: Run) -> str:
+    return f" --handlers {run.scope['handlers']}" if "handlers" in run.scope else ""
 
 
 def _end(told: str, counts: dict[str, Any], run: Run, *, unread: int, json: bool) -> int:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Mapping
 
+    from wa_webhooks.pipeline import Pipeline
+
 _FRONT_PATIENCE = 5.0
 """Seconds to wait for the write lock before a delivery is answered 503."""
 
@@ -113,6 +115,18 @@ def serve(
     return 130 if by == signal.SIGINT else 0
 
 
+def _check_run(pipeline: Pipeline, run: str, handlers: str | None) -> None:
+    """Refuse to finish a run that there is not, or without the handlers that it had."""
+    from wa_webhooks.errors import HandlersMissingError, NothingMatchesError
+
+    found = pipeline.store.get("run", run)
+    if found is None:
+        raise NothingMatchesError(f"there is no run {run}")
+    had = found["scope"].get("handlers")
+    if had and had != handlers:
+        raise HandlersMissingError(f"the run had handlers of its own: {had}", hint=f"Add --handlers {had}.")
+
+
 def _logs(level: str) -> logging.Logger:
     import logging
 
@@ -175,6 +189,8 @@ def work(
         base=retry_base,
     )
     try:
+        if run:
+            _check_run(pipeline, run, handlers)
         if drain or run:
             tally = pipeline.drain(run_id=run)
             typer.echo(f"processed {tally.processed}, failed {tally.failed}, dead {tally.dead}", err=True)

@@ -11,7 +11,7 @@ from wa_webhooks.masking import mask, mask_id, mask_numbers, mask_words
 from wa_webhooks.stores.base import Query
 
 from . import render
-from .options import SHORTEST_PHONE
+from .options import SHORTEST_PHONE, plain_id
 
 if TYPE_CHECKING:
     from wa_webhooks.stores.base import Store
@@ -29,7 +29,7 @@ def look_up(store: Store, ident: str) -> tuple[str, dict[str, Any] | None]:
     if ident.startswith("wacid."):
         return "call", store.get("call", ident)
     # A key, an id from a test payload, a phone number: the first kind that knows it.
-    plain = ident.lstrip("+")
+    plain = plain_id(ident)
     for kind, named in (("event", ident), ("message", ident), ("call", ident), ("lead", plain), ("run", ident)):
         if record := store.get(kind, named):
             return kind, record
@@ -134,6 +134,8 @@ def _run(record: Mapping[str, Any], **_: bool) -> None:
     shown = dict(record)
     for name in ("scope", "counts"):
         shown[name] = ", ".join(f"{key} {value}" for key, value in (shown[name] or {}).items())
+    if not shown["finished_at"]:
+        shown["state"] = f"under way, or interrupted: then finish it with `wa-hooks work --run {record['id']}`"
     render.facts(f"run {shown.pop('id')}", shown)
     render.text(f"\nits events: wa-hooks tail-log --run {record['id']}")
 

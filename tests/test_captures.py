@@ -75,9 +75,15 @@ def test_masked_lines_of_the_log_are_not_taken_for_people():
         bodies("-", stdin=line)
 
 
-def test_an_empty_standard_input_holds_nothing():
+@pytest.mark.parametrize("data", [b"", b"  \n"])
+def test_an_empty_standard_input_holds_nothing(data):
     with pytest.raises(NothingMatchesError):
-        bodies("-", stdin=b"")
+        bodies("-", stdin=data)
+
+
+def test_a_standard_input_that_is_no_json_is_refused():
+    with pytest.raises(ConfigError, match="standard input is no JSON"):
+        bodies("-", stdin=b"2026-11-24T08:00:00Z  12  processed")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +115,6 @@ def test_paths_are_taken_in_the_order_given_standard_input_too(folder):
     [
         (ONE, [ONE]),
         (PRETTY, [PRETTY]),
-        (ODD, [ODD]),
         (b"[\n{}\n]", [b"[\n{}\n]"]),
         (b"{\n}", [b"{\n}"]),
         (ONE + b"\n" + TWO, [ONE, TWO]),

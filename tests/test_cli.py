@@ -209,7 +209,7 @@ def test_a_failing_handler_is_logged_retried_and_reprocessed(wa):
     assert len(wa("tail-log", "--state", "dead", "--json", "-n", "99")[1].splitlines()) == 43
     code, _, err = wa("reprocess", "--failed", "--yes")
     assert code == 2  # their part would silently not be done
-    assert "shop.broken, which is not loaded" in err
+    assert "shop.broken, not loaded here" in err
     Path("shop.py").write_text(BROKEN_HANDLER.replace("raise KeyError", "return; raise KeyError"))
     sys.modules.pop("shop", None)
     code, out, err = wa("reprocess", "--failed", "--yes", "--json", "--handlers", "shop:registry")
@@ -259,7 +259,12 @@ def test_an_interrupted_run_says_how_to_finish_it(wa):
     assert (replay.returncode, out) == (130, "")
     run = re.search(r"wa-hooks work --run (\S+)", err)[1]
     assert "interrupted" in err
-    assert wa("work", "--run", run)[0] == 0
+    assert f"wa-hooks work --run {run} --handlers slow:registry" in err
+    assert "interrupted" in wa("show", run)[1]
+    assert wa("work", "--run", run)[0] == 2  # its handlers' part would silently not be done
+    assert wa("work", "--run", "nope")[0] == 4
+    Path("slow.py").write_text(Path("slow.py").read_text().replace("0.2", "0"))
+    assert wa("work", "--run", run, "--handlers", "slow:registry")[0] == 0
     assert wa("stats")[1].startswith("waiting\n  nothing")
     assert run in wa("show", run)[1]
     assert len(wa("tail-log", "--run", run, "--json", "-n", "99")[1].splitlines()) == 46
@@ -268,10 +273,22 @@ def test_an_interrupted_run_says_how_to_finish_it(wa):
 # -- looking
 
 
+def test_a_phone_number_is_found_however_it_is_written(wa):
+    wa("replay", TEXT)
+    assert wa("show", "+44 7700 900-123")[0] == 0
+    assert "message.text" in wa("tail-log", "--lead", "44 7700 900123")[1]
+
+
+def test_an_explicit_number_of_lines_holds_with_since_too(wa):
+    wa("replay", FIXTURES / "messages")
+    assert len(wa("tail-log", "--since", "1h", "-n", "2", "--json")[1].splitlines()) == 2
+
+
 def test_a_look_changes_nobody_elses_database(wa):
     with closing(sqlite3.connect("other.db")) as other:
         other.execute("CREATE TABLE theirs (a)")
-    for command in (["stats"], ["tail-log"], ["show", "1"], ["reprocess", "--failed"], ["doctor"]):
+    commands = (["stats"], ["tail-log"], ["show", "1"], ["reprocess", "--failed"], ["doctor"], ["work", "--drain"])
+    for command in (*commands, ["replay", TEXT]):
         code, out, err = wa(*command, "--store", "sqlite:other.db")
         assert code in (3, 5)
         assert "is no store of wa-hooks" in out + err

@@ -21,6 +21,7 @@ TABLE = {  # class: (HTTP status, exit code, whether it passes by itself)
     "StoreRejectedError": (503, 5, False),
     "SchemaMismatchError": (503, 5, False),
     "RetryLaterError": (500, 3, True),
+    "HandlersMissingError": (500, 2, False),
     "GiveUpError": (500, 3, False),
 }
 CLASSES = [found for _, found in inspect.getmembers(errors, inspect.isclass) if found.__module__ == errors.__name__]

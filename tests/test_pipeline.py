@@ -155,6 +155,7 @@ def test_reprocess_applies_what_failed_once_the_cause_is_gone(backend, pipeline)
     record(pipeline, body_of(text("wamid.1"), text("wamid.2")), body_of(text("wamid.3")))
     pipeline.drain()
     pipeline.registry = builtin()
+    pipeline.ignore_handlers = True
     first = run(pipeline, "reprocess")
     counts = reprocess(pipeline, Query(states=(FAILED, DEAD)), first)
     assert (counts["events"], counts["processed"], counts["failed"]) == (3, 3, 0)
@@ -257,6 +258,36 @@ def test_handlers_slower_than_the_lease_do_nothing_twice(pipeline, clock):
         clock.later(seconds=1)
     assert sorted(handled) == sorted(f"wamid.{number}" for number in range(30))
     assert {event["state"] for event in log(pipeline)} == {PROCESSED}
+
+
+def test_a_worker_without_an_events_handlers_does_not_settle_it(pipeline, clock):
+    """Restarted without --handlers, it must not do half of the work and call it done."""
+    done = []
+
+    def notify(event):
+        if not done:
+            done.append("failed")
+            raise ConnectionError
+        done.append("notified")
+
+    with_handler(pipeline, notify)
+    pipeline.policy = RetryPolicy(base=1)
+    mine, pipeline.registry = pipeline.registry, pipeline.registry
+    record(pipeline, body_of(text("wamid.1")))
+    pipeline.sleep = lambda _: done.clear()
+    pipeline.drain()
+    assert log(pipeline)[0]["state"] == FAILED
+    pipeline.registry = builtin()
+    clock.later(minutes=1)
+    pipeline.drain()
+    (event,) = log(pipeline)
+    assert (event["state"], event["attempts"], event["error_class"]) == (FAILED, 2, "HandlersMissingError")
+    assert "notify" in event["error"]
+    pipeline.registry = mine
+    done.append("failed")
+    clock.later(hours=1)
+    assert pipeline.drain().processed == 1
+    assert done[-1] == "notified"
 
 
 def test_what_an_interruption_left_is_anybodys_at_once(pipeline):

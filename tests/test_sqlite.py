@@ -127,7 +127,7 @@ def test_events_move_only_as_the_table_says(tmp_path):
         raise KeyError
 
     ways = {
-        "well": {},
+        "well": {"ignore_handlers": True},
         "failing": {"registry": Registry(builtin(), broken)},
         "foreign": {"origin": Origin(accounts=frozenset({"another"}))},
         "once": {"registry": Registry(builtin(), broken), "policy": RetryPolicy(attempts=1)},

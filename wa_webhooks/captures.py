@@ -122,8 +122,10 @@ def _named(file: Path) -> Path:
 
 
 def _of_stdin(data: bytes) -> Iterator[Capture]:
-    if not data:
+    if not data.strip():
         raise NothingMatchesError("standard input is empty")
+    if data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] not in (b"{", b"["):
+        raise ConfigError("standard input is no JSON", hint="To send it as it is, save it as *.raw.")
     lines = [line for line in data.splitlines() if line.strip()]
     if len(lines) > 1 and all(line.lstrip().startswith(b"{") and line.rstrip().endswith(b"}") for line in lines):
         yield from _lines("-", data)

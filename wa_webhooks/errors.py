@@ -102,6 +102,12 @@ class RetryLaterError(WaHooksError):
         self.delay = delay
 
 
+class HandlersMissingError(WaHooksError):
+    """The handlers that an event had are not loaded here."""
+
+    exit_code = 2
+
+
 class GiveUpError(WaHooksError):
     """The handler says that no further attempt can help."""
 

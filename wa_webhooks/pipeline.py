@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from . import signature
 from .changes import Change
-from .errors import StoreError, WaHooksError
+from .errors import HandlersMissingError, StoreError, WaHooksError
 from .events import Event
 from .handlers import Handler, Registry, builtin, name_of
 from .origin import Origin
@@ -119,7 +119,8 @@ class _Batch:
 class Pipeline:
     """Takes recorded deliveries and due events of a store through split, handle and finish.
 
-    `lease` is how long, in seconds, a claim is ours alone; a worker that dies gives it up by that.
+    `lease` is how long, in seconds, a claim is ours alone; a worker that dies gives it up by that. An event that had
+    handlers which are not loaded here fails, instead of being settled without them, unless `ignore_handlers`.
     """
 
     store: Store
@@ -129,6 +130,7 @@ class Pipeline:
     clock: Callable[[], datetime] = _now
     sleep: Callable[[float], object] = time.sleep
     lease: float = 60.0
+    ignore_handlers: bool = False
 
     def process(self, *, run_id: str | None = None, limit: int = 100) -> Tally:
         """Claim and finish one batch of deliveries and one of due events; an empty tally means nothing was due.
@@ -213,6 +215,8 @@ class Pipeline:
             verdict = Verdict(state=REFUSED, error=reason, error_class="OriginRefused")
         else:
             try:
+                if isinstance(claimed, ClaimedEvent):
+                    self._check_handlers(claimed)
                 changes = patiently(lambda: handle(event, self.registry), sleep=self.sleep)
                 verdict = Verdict(state=PROCESSED)
             except (Exception, SystemExit) as exc:  # noqa: BLE001 - as in `handle`
@@ -223,8 +227,20 @@ class Pipeline:
             verdict=verdict,
             if_not_applied=self._failed(ValueError(), made),
             changes=changes,
-            handled_by="" if reason else ", ".join(self.registry.names(event.type)),
+            handled_by=self._names(event, claimed) if not reason else "",
         )
+
+    def _check_handlers(self, claimed: ClaimedEvent) -> None:
+        missing = [] if self.ignore_handlers else self.registry.missing(claimed.handled_by)
+        if missing:
+            raise HandlersMissingError(f"{', '.join(missing)} had this event and is not loaded here: add --handlers")
+
+    def _names(self, event: Event, claimed: ClaimedDelivery | ClaimedEvent) -> str:
+        """The handlers that the event has; those that are missing stay on record."""
+        names = self.registry.names(event.type)
+        if isinstance(claimed, ClaimedEvent) and not self.ignore_handlers:
+            names += self.registry.missing(claimed.handled_by)
+        return ", ".join(names)
 
     def _failed(self, exc: BaseException, made: int) -> Verdict:
         again = self.policy.next_attempt(exc, made=made, now=self.clock())
@@ -290,16 +306,17 @@ def reprocess(
 ) -> dict[str, Any]:
     """Take the selected events back to *pending* and process them as `run`; return the run's counts."""
     requeued = pipeline.store.requeue(query, run, now=pipeline.clock())
-    counts = _finish_run(pipeline, run, progress)
-    return {**counts, "events": requeued}
+    return _finish_run(pipeline, run, progress, events=requeued)
 
 
-def _finish_run(pipeline: Pipeline, run: Run, progress: Callable[[Tally], None] | None) -> dict[str, Any]:
+def _finish_run(
+    pipeline: Pipeline, run: Run, progress: Callable[[Tally], None] | None, **known: int
+) -> dict[str, Any]:
     """Process what belongs to the run until it is all through, also what another worker has taken of it."""
     total = Tally()
     while True:
         total.add(pipeline.drain(run_id=run.id, progress=progress))
-        counts = pipeline.store.run_counts(run.id)
+        counts = {**pipeline.store.run_counts(run.id), **known}
         if not counts["open"] and not counts["pending"]:
             break
         pipeline.sleep(0.1)

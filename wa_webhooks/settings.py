@@ -79,4 +79,6 @@ def _secret(name: str, env: Mapping[str, str]) -> str | None:
         return Path(path).read_text("utf-8").strip("\r\n")
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not text"
-        raise ConfigError(f"cannot read {name}_FILE {path}: {reason}") from exc
+        raise ConfigError(
+            f"cannot read {name}_FILE {path}: {reason}", hint="Check the path and permissions."
+        ) from exc

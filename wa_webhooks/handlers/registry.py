@@ -15,6 +15,9 @@ from ..changes import Change
 from ..errors import ConfigError
 from ..events import Event
 
+_BUILT_IN = frozenset({"account", "calls", "messages", "statuses", "unreadable"})
+"""Our own modules: a handler of theirs that is gone has another in its place."""
+
 Handler = Callable[[Event], Iterable[Change] | None]
 
 
@@ -49,6 +52,12 @@ class Registry:
         """Return the names of the handlers for an event type; of all there are for `*`."""
         handlers = [h for _, h in self.entries] if event_type == "*" else self.matching(event_type)
         return [name_of(handler) for handler in handlers]
+
+    def missing(self, handled_by: str) -> list[str]:
+        """Return those of the user's handlers named in a log row's `handled_by` that are not loaded here."""
+        loaded = set(self.names())
+        names = (name for name in handled_by.split(", ") if name and name not in loaded)
+        return sorted(name for name in names if name.partition(".")[0] not in _BUILT_IN)
 
 
 def name_of(handler: Handler) -> str:

@@ -60,7 +60,10 @@ class ClaimedDelivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedEvent:
-    """An event of the log, leased under `token` for another attempt; `attempts` counts those before it."""
+    """An event of the log, leased under `token` for another attempt; `attempts` counts those before it.
+
+    `handled_by` names the handlers of its last attempt; `run_id` is the run that claims it, if one does.
+    """
 
     id: int
     key: str
@@ -69,7 +72,8 @@ class ClaimedEvent:
     attempts: int
     delivery_id: int
     token: str
-    run_id: str | None
+    handled_by: str = ""
+    run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +137,7 @@ class Query:
     """Which events of the log: all conditions that are set must hold.
 
     `types` are event types or prefixes ending in `.*`; times are those of arrival, from `since` up to before
-    `until`. `lead` also finds what failed before it had one; `run` is the last run that touched an event; `mentions`
+    `until`. `lead` also finds what failed before it had one; `run` is a run that touched an event; `mentions`
     is a part of its payload, `error` a part of its error; `after_id` and `after_attempt` are cursors.
     """
 

@@ -117,7 +117,8 @@ class Claims(Connection):
                 attempts=row["attempts"],
                 delivery_id=row["delivery_id"],
                 token=token,
-                run_id=row["run_id"],
+                handled_by=row["handled_by"] or "",
+                run_id=run_id,
             )
             for row in rows
         ]

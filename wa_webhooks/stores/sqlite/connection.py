@@ -13,6 +13,7 @@ from ..sqlfiles import migrations, statements
 
 BACKEND = "sqlite"
 
+_LOCKED = "Try again; `fuser` on the file shows who holds it."
 _ABSENT = "Name it with --store, or record something first."
 _LATE_CHECKPOINT = 16_000
 """Pages of 8 KiB."""
@@ -47,7 +48,8 @@ class Connection:
                 raise
 
     def _open(self, *, front: bool, create: bool) -> None:
-        if not create and not self._applied():  # somebody else's database, which a look must not change
+        foreign = not create or self._db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        if foreign and not self._applied():  # somebody else's database, which is not ours to change
             raise StoreRejectedError(f"{self.path} is no store of wa-hooks", hint=_ABSENT)
         self._configure(front=front)
         self._file = self._identity()
@@ -180,8 +182,8 @@ def translate(exc: sqlite3.Error, path: str) -> StoreError:
 
 
 _FAMILIES: dict[int | None, tuple[type[StoreError], str, str | None]] = {
-    sqlite3.SQLITE_BUSY: (StoreUnavailableError, "is locked by another process", None),
-    sqlite3.SQLITE_LOCKED: (StoreUnavailableError, "is locked by another process", None),
+    sqlite3.SQLITE_BUSY: (StoreUnavailableError, "is locked by another process", _LOCKED),
+    sqlite3.SQLITE_LOCKED: (StoreUnavailableError, "is locked by another process", _LOCKED),
     sqlite3.SQLITE_FULL: (StoreUnavailableError, "is on a full disk", "Free space; what is recorded is safe."),
     sqlite3.SQLITE_IOERR: (StoreUnavailableError, "cannot be read or written", "Check its disk."),
     sqlite3.SQLITE_CANTOPEN: (StoreRejectedError, "cannot be opened", "Check that its folder exists."),

@@ -19,7 +19,7 @@ _CONDITIONS = {
     # What failed has no lead yet: it is found by the lead's ids in its payload, among the few that are not processed.
     "lead": """(e.lead_id = :lead OR e.lead_id IS NULL AND e.state <> 'processed' AND EXISTS (
         SELECT 1 FROM wa_lead_identities i WHERE i.lead_id = :lead AND instr(e.payload_original, i.value) > 0))""",
-    "run": "e.run_id = :run",
+    "run": "(e.run_id = :run OR e.id IN (SELECT event_id FROM wa_attempts WHERE run_id = :run))",
     "mentions": "instr(e.payload_original, :mentions) > 0",
     "delivery": "e.delivery_id = :delivery",
     "message": "e.message_id = :message",

@@ -73,7 +73,7 @@ SELECT id FROM wa_events
 UPDATE wa_events SET lease_token = :token, leased_until = :until WHERE id = :id
 
 -- name: leased_events
-SELECT id, event_key, payload_original, position, attempts, delivery_id, run_id
+SELECT id, event_key, payload_original, position, attempts, delivery_id, handled_by
   FROM wa_events WHERE lease_token = :token AND leased_until IS NOT NULL ORDER BY id
 
 -- name: held_event
