@@ -31,6 +31,16 @@ class Person:
     parent_bsuid: str | None = None
     wa_id: str | None = None
 
+    @property
+    def user_id(self) -> str | None:
+        """The best id that stays theirs when their phone number becomes somebody else's."""
+        return self.bsuid or self.parent_bsuid
+
+    @property
+    def ident(self) -> str | None:
+        """The best of all the ids."""
+        return self.user_id or self.wa_id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeadSeen:

@@ -163,7 +163,7 @@ class Receiver:
             await asyncio.shield(self._probe)
         except StoreError as exc:
             logger.warning("not ready: %s", exc)
-            return Answer(status=HTTPStatus.SERVICE_UNAVAILABLE, text="Deliveries cannot be recorded.\n")
+            return Answer(status=HTTPStatus(exc.http_status), text="Deliveries cannot be recorded.\n")
         return Answer(text="ready\n")
 
     def _handshake(self, request: Request, source: str) -> Answer:
@@ -172,7 +172,7 @@ class Receiver:
         except HandshakeRefusedError as exc:
             reason = str(exc) if self._settings.verify_token else "no verify token is configured"
             logger.warning("handshake refused", extra={"source": source, "reason": reason})
-            return Answer(status=HTTPStatus.FORBIDDEN, text="The verification was refused.\n")
+            return Answer(status=HTTPStatus(exc.http_status), text="The verification was refused.\n")
         logger.info("handshake answered", extra={"source": source})
         return Answer(text=answer)
 
@@ -187,13 +187,11 @@ class Receiver:
             )
         except SignatureError as exc:
             logger.warning("delivery refused", extra={"source": source, "bytes": len(body), "reason": str(exc)})
-            return Answer(status=HTTPStatus.UNAUTHORIZED, text=f"{_UNSIGNED}\n")
+            return Answer(status=HTTPStatus(exc.http_status), text=f"{_UNSIGNED}\n")
         try:
             await self._recorder.record(delivery)
-        except StoreError:
-            return Answer(
-                status=HTTPStatus.SERVICE_UNAVAILABLE, text="The delivery was not recorded; send it again.\n"
-            )
+        except StoreError as exc:
+            return Answer(status=HTTPStatus(exc.http_status), text="The delivery was not recorded; send it again.\n")
         return Answer(text="ok\n")
 
     async def drain(self) -> None:

@@ -26,16 +26,10 @@ def apply(execute: Execute, changes: Sequence[Change], *, event_id: int, digest:
         if person is not None:
             lead_id = row["lead_id"] = leads[person]
             # A user id tells better than a phone number who it is, a newer sighting better than an older.
-            best = user_id(person)
-            row["lead_evidence"] = f"{2 if best else 1} {row['at']} {best or person.wa_id} {digest[:16]}"
-            row["lead_event_id"] = None if best else event_id
+            row["lead_evidence"] = f"{2 if person.user_id else 1} {row['at']} {person.ident} {digest[:16]}"
+            row["lead_event_id"] = None if person.user_id else event_id
         _APPLIERS[kind](execute, row)
     return lead_id
-
-
-def user_id(person: Person) -> str | None:
-    """The id that stays theirs when their phone number becomes somebody else's."""
-    return person.bsuid or person.parent_bsuid
 
 
 def _fields(change: Change) -> dict[str, Any]:

@@ -47,13 +47,9 @@ def see(execute: Execute, sightings: Sequence[Sighting]) -> dict[Person, int]:
 
 
 def _sighted(execute: Execute, sighting: Sighting) -> int:
-    place = {"event_id": sighting.event_id, "ident": _ident(sighting.person)}
+    place = {"event_id": sighting.event_id, "ident": sighting.person.ident}
     lead_id: int = execute("sighted_lead", place).fetchone()["lead_id"]
     return lead_id
-
-
-def _ident(person: Person) -> str | None:
-    return person.bsuid or person.parent_bsuid or person.wa_id
 
 
 def _enter(execute: Execute, sighting: Sighting) -> None:
@@ -62,7 +58,7 @@ def _enter(execute: Execute, sighting: Sighting) -> None:
     lead_id = _lead_of_user(execute, sighting, named) if named else _lead_of_phone(execute, sighting)
     seen = {
         "event_id": sighting.event_id,
-        "ident": _ident(person),
+        "ident": person.ident,
         "lead_id": lead_id,
         "scope": person.scope,
         "by_phone": None if named else person.wa_id,

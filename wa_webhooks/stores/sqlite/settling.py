@@ -11,11 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import StoreUnavailableError
 from ..base import (
-    DEAD,
-    FAILED,
-    PENDING,
     PROCESSED,
-    REFUSED,
     RUN_GRACE,
     ClaimedDelivery,
     ClaimedEvent,
@@ -163,7 +159,7 @@ class Settling(Connection):
         }
         self._db.execute(self._sql["settle_event"], row)
         self._db.execute(self._sql["insert_attempt"], row)
-        _count(tally, verdict.state)
+        setattr(tally, verdict.state, getattr(tally, verdict.state) + 1)  # named alike
 
     # -- runs
 
@@ -197,12 +193,6 @@ class Settling(Connection):
     def _insert_run(self, run: Run) -> None:
         row = {**asdict(run), "scope": json.dumps(run.scope), "started_at": to_text(run.started_at)}
         self._db.execute(self._sql["insert_run"], row)
-
-
-def _count(tally: Tally, state: str) -> None:
-    if state != PENDING:
-        name = {PROCESSED: "processed", FAILED: "failed", DEAD: "dead", REFUSED: "refused"}[state]
-        setattr(tally, name, getattr(tally, name) + 1)
 
 
 def _storable(text: str | None) -> str | None:
