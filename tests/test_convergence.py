@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from wa_webhooks.pipeline import Pipeline, reprocess, start_run
 from wa_webhooks.splitting import split
-from wa_webhooks.stores.base import Delivery, Query
+from wa_webhooks.stores.base import PROCESSED, Delivery, Query
 
 FIXTURES = sorted(
     file
@@ -310,6 +310,7 @@ def test_applying_everything_again_changes_nothing(tmp_path, history):
     store.append([Delivery(body=body, received_at=START) for body in history])
     pipeline.drain()
     before = crm(backend, store)
+    assert {event["state"] for event in store.find(Query(), limit=99)} == {PROCESSED}  # failing alike is no proof
     leads = [event["lead_id"] for event in store.find(Query(), limit=99)]
     reprocess(pipeline, Query(), start_run("reprocess", scope={}, started_by="test", now=START))
     assert crm(backend, store) == before
