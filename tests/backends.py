@@ -9,7 +9,9 @@ CRM_TABLES = (
     "wa_leads",
     "wa_lead_identities",
     "wa_lead_sightings",
-    "wa_phone_owners",
+    "wa_number_changes",
+    "wa_number_holders",
+    "wa_lead_events",
     "wa_messages",
     "wa_message_statuses",
     "wa_calls",
@@ -67,12 +69,12 @@ def plain_database(path):
 
 
 def crm(backend, store):
-    """Every row of the CRM tables, free of internal ids: leads by their identities, events by what they say."""
-    identities = {}
-    for row in backend.rows(store, "SELECT * FROM wa_lead_identities"):
-        identities.setdefault(row["lead_id"], []).append(f"{row['scope']} {row['kind']} {row['value']}")
-    leads = {ident: " + ".join(sorted(names)) for ident, names in identities.items()}
+    """Every row of the CRM tables, free of internal ids: leads by where they were seen, events by what they say."""
     digests = {row["id"]: row["digest"] for row in backend.rows(store, "SELECT id, digest FROM wa_events")}
+    seen = {}
+    for row in backend.rows(store, "SELECT lead_id, event_id, ident FROM wa_lead_sightings"):
+        seen.setdefault(row["lead_id"], []).append(f"{row['ident']} in {digests[row['event_id']]}")
+    leads = {ident: " + ".join(sorted(places)) for ident, places in seen.items()}
     dump = {}
     for table in CRM_TABLES:
         rows = []
@@ -82,8 +84,8 @@ def crm(backend, store):
                 named["id"] = leads[named["id"]]
             else:
                 named.pop("id", None)
-            if "lead_id" in named:
-                named["lead_id"] = leads.get(named["lead_id"])
+            if named.get("lead_id") is not None:
+                named["lead_id"] = leads[named["lead_id"]]
             for name in ("event_id", "lead_event_id"):
                 if named.get(name) is not None:
                     named[name] = digests[named[name]]

@@ -49,7 +49,7 @@ def test_without_an_expected_result_a_fixture_passes_unless_an_event_fails(case)
     case.write_bytes(BAD)
     found = check(case, builtin())
     assert (found.verdict, found.passed) == ("fails", False)
-    assert "message:420000000000101:wamid.M1: message cannot be read: timestamp: " in found.detail
+    assert "message:420000000000101:wamid.M1: message.text cannot be read: timestamp: " in found.detail
 
 
 def test_update_writes_what_is_found_and_then_finds_it(case):

@@ -30,7 +30,7 @@ from wa_webhooks.changes import AccountNoticed, CallSeen, LeadSeen, MessageSeen,
 from wa_webhooks.errors import PayloadError
 from wa_webhooks.events import canonical
 from wa_webhooks.handlers import builtin
-from wa_webhooks.payload import storable
+from wa_webhooks.payload import all_storable, storable
 from wa_webhooks.pipeline import handle
 from wa_webhooks.splitting import split
 
@@ -85,7 +85,7 @@ EDIT = {
         ("document", {"id": "1", "filename": "a.pdf"}, {"text": "a.pdf"}),
         ("document", {"id": "1", "filename": "a.pdf", "caption": "here"}, {"text": "here"}),
         ("location", {"latitude": 1.5, "longitude": 2, "name": "Home"}, {"text": "Home"}),
-        ("contacts", [{"name": {"formatted_name": "Bo"}}], {}),
+        ("contacts", [{"name": {"formatted_name": "Bo"}}], {"text": "Bo"}),
         ("order", {"catalog_id": "1", "text": "quick", "product_items": []}, {"text": "quick"}),
         ("button", {"payload": "camp:42", "text": "Yes"}, {"text": "Yes", "reply_id": "camp:42"}),
         ("interactive", BUTTON_REPLY, {"text": "Yes", "reply_id": "b1"}),
@@ -96,7 +96,6 @@ EDIT = {
         ("reaction", {"message_id": "wamid.0", "emoji": ""}, {"reply_to": "wamid.0"}),
         ("edit", EDIT, {"text": "new", "reply_to": "wamid.0"}),
         ("revoke", {"original_message_id": "wamid.0"}, {"reply_to": "wamid.0"}),
-        ("system", {"type": "user_changed_number", "body": "Ana changed", "wa_id": "55"}, {"text": "Ana changed"}),
         ("request_welcome", None, {}),
         ("not_invented_yet", {"deep": {"x": 1}}, {}),
         ("not_invented_yet", "a string", {}),
@@ -107,7 +106,7 @@ EDIT = {
 def test_every_type_of_message_makes_a_lead_and_a_message(kind, body, expected):
     lead, seen = changes_of(delivery(messages=[message(kind, ABSENT if body is None else body)]))
     assert lead == LEAD
-    content = None if body is None else canonical(body)
+    content = None if body is None else canonical(all_storable(body))
     fixed = {"wamid": "wamid.M1", "person": ANA, "direction": "inbound", "type": kind, "content": content}
     assert seen == MessageSeen(**KNOWN, **fixed, **expected)
 
@@ -240,6 +239,7 @@ def test_the_end_of_a_call():
         tag="t",
         error_code=138021,
         error_text="no media",
+        failure_class="retryable",
     )
 
 
@@ -305,19 +305,13 @@ def test_the_progress_of_our_call_is_a_step_of_it():
 )
 def test_a_notice_is_kept_whole(field, notice, value):
     (seen,) = changes_of(body_of(envelope(value, field=field, time=TIME)))
-    assert seen == AccountNoticed(account_id=ACCOUNT, notice=notice, at=AT, detail=canonical(value))
+    assert (seen.account_id, seen.notice, seen.at, seen.detail) == (ACCOUNT, notice, AT, canonical(value))
 
 
-def test_a_platform_error_is_a_notice_and_other_kinds_change_nothing():
+def test_a_platform_error_is_a_notice_and_what_nobody_knows_changes_nothing():
     seen = only(AccountNoticed, changes_of(delivery(errors=[{"code": 131000}])))
     assert (seen.notice, seen.detail, seen.phone_number_id) == ("error.131000", '{"code":131000}', NUMBER_ID)
-    for arrays in (
-        {"history": [{}]},
-        {"message_echoes": [message()]},
-        {"statuses": [status(type="payment")]},
-        {"x": 1},
-    ):
-        assert changes_of(delivery(**arrays)) == ()
+    assert changes_of(delivery(x=1)) == ()
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", delivery(messages=["x"])])

@@ -29,7 +29,8 @@ from building import (
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wa_webhooks.events import canonical, digest_of, digits
+from wa_webhooks.events import canonical, digest_of
+from wa_webhooks.numbers import digits
 from wa_webhooks.splitting import restore, split
 
 LIST_REPLY = {"type": "list_reply", "list_reply": {"id": "r", "title": "R"}}

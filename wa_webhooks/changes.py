@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
+from .numbers import number_key
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
@@ -35,6 +37,11 @@ class Person:
     def user_id(self) -> str | None:
         """The best id that stays theirs when their phone number becomes somebody else's."""
         return self.bsuid or self.parent_bsuid
+
+    @property
+    def number(self) -> str | None:
+        """What all variants of the phone number share."""
+        return number_key(self.wa_id) if self.wa_id else None
 
     @property
     def ident(self) -> str | None:
@@ -56,12 +63,29 @@ class LeadSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityChanged:
+    """A lead has a new phone number or user id: `person` is who they are from `at` on, `previous` who they were.
+
+    The lead stays the same one. The old number is nobody's from then on, until somebody else is seen with it. A new
+    id without a number means that the number is not known any more.
+    """
+
+    kind: ClassVar[str] = "identity_changed"
+
+    person: Person
+    previous: Person
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MessageSeen:
     """A message exists, with what this event tells of it. Joined by (`phone_number_id`, `wamid`), newest content.
 
-    `text` is what a person would read: body, caption, button title. `content` is the object that `type` names, as
-    canonical JSON. `reply_to` is the wamid (or wacid) replied to; `reply_id` what the tapped button or row carries;
-    `context` and `referral` are Meta's objects as JSON.
+    `source` is where it was told: `live`, `echo` (the business's phone app sent it), `standby` (another app was in
+    control of the chat) or `history` (an old chat, copied). `text` is what a person would read: body, caption, button
+    title. `content` is the object that `type` names, as canonical JSON. `reply_to` is the wamid (or wacid) replied to
+    or reacted to; `reply_id` what the tapped button or row carries; `context` and `referral` are Meta's objects as
+    JSON. `told_status` is how far a message of an old chat had come, in Meta's word.
     """
 
     kind: ClassVar[str] = "message_seen"
@@ -71,6 +95,7 @@ class MessageSeen:
     account_id: str | None = None
     person: Person | None = None
     direction: str
+    source: str = "live"
     at: datetime
     type: str | None = None
     text: str | None = None
@@ -80,13 +105,17 @@ class MessageSeen:
     context: str | None = None
     referral: str | None = None
     group_id: str | None = None
+    told_status: str | None = None
     error_code: int | None = None
     error_text: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusSeen:
-    """A business message reached a status. One history row an event; each status' earliest time on the message."""
+    """A business message reached a status. One history row an event; each status' earliest time on the message.
+
+    `failure_class` says what an error means for whoever tries again: see `error_codes`.
+    """
 
     kind: ClassVar[str] = "status_seen"
 
@@ -98,19 +127,22 @@ class StatusSeen:
     at: datetime
     tag: str | None = None
     conversation_id: str | None = None
+    conversation_origin: str | None = None
     pricing_model: str | None = None
     pricing_type: str | None = None
     pricing_category: str | None = None
     billable: bool | None = None
     error_code: int | None = None
     error_text: str | None = None
+    failure_class: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallSeen:
     """A step of a call: `connect`, `terminate`, `ringing`, `accepted`, `rejected` or another. Joined by `call_id`.
 
-    `duration` is in seconds; it, `started_at` and `ended_at` are there only if the call was picked up.
+    `duration` is in seconds; it, `started_at` and `ended_at` are there only if the call was picked up. `recording_id`
+    and `transcript_id` are ids of media, which Meta keeps for some days.
     """
 
     kind: ClassVar[str] = "call_seen"
@@ -127,19 +159,53 @@ class CallSeen:
     ended_at: datetime | None = None
     duration: int | None = None
     tag: str | None = None
+    cta_payload: str | None = None
+    deeplink_payload: str | None = None
+    recording_id: str | None = None
+    transcript_id: str | None = None
     error_code: int | None = None
     error_text: str | None = None
+    failure_class: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeadNoted:
+    """Something else happened with a lead: one row for each event, topic and person.
+
+    Topics: `preference` (`what` stop, resume ..., `ref` the category), `payment` (status, reference), `group` (what
+    happened, group id), `contact` (add, remove), `conversion` (event name, wamid), `identity`, `handover` (what, new
+    owner's role), `profile`. `detail` is Meta's object as JSON. `person` is None where the event names nobody.
+    """
+
+    kind: ClassVar[str] = "lead_noted"
+
+    account_id: str | None = None
+    phone_number_id: str | None = None
+    person: Person | None = None
+    topic: str
+    what: str
+    ref: str | None = None
+    at: datetime | None
+    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountNoticed:
-    """Meta told something about the account, a number, a template or a flow. One row an event."""
+    """Meta told something about the account, a number, a template or a flow. One row an event.
+
+    `severity` is info, warning or critical: critical stops messages, warning will if nobody acts. `subject` is what
+    it is about (a template's name, a number, a flow), `what` Meta's word for it, `reason` its explanation.
+    """
 
     kind: ClassVar[str] = "account_noticed"
 
     account_id: str | None
     phone_number_id: str | None = None
     notice: str
+    severity: str = "info"
+    subject: str | None = None
+    what: str | None = None
+    reason: str | None = None
     at: datetime | None
     detail: str
 
@@ -158,7 +224,7 @@ class ActionQueued:
     person: Person | None = None
 
 
-Change = LeadSeen | MessageSeen | StatusSeen | CallSeen | AccountNoticed | ActionQueued
+Change = LeadSeen | IdentityChanged | MessageSeen | StatusSeen | CallSeen | LeadNoted | AccountNoticed | ActionQueued
 
 
 def as_json(change: Change) -> dict[str, Any]:

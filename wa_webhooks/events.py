@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -16,11 +16,15 @@ FIELD_TYPES = {
     "account_settings_update": "account.settings",
     "account_update": "account.update",
     "business_capability_update": "account.capability",
+    "business_status_update": "account.business_status",
     "business_username_updates": "account.username",
+    "campaign_status_update": "account.campaign_status",
+    "consumer_profile": "consumer_profile",
     "flows": "account.flow",
     "message_template_components_update": "account.template_components",
     "message_template_quality_update": "account.template_quality",
     "message_template_status_update": "account.template_status",
+    "messaging_handovers": "handover",
     "partner_solutions": "account.partner_solution",
     "payment_configuration_update": "account.payment_configuration",
     "phone_number_name_update": "account.phone_number_name",
@@ -28,10 +32,10 @@ FIELD_TYPES = {
     "security": "account.security",
     "template_category_update": "account.template_category",
     "template_correct_category_detection": "account.template_category_detection",
-    "messaging_handovers": "handover",
-    "standby": "standby",
+    "tracking_events": "account.tracking",
 }
-"""Fields whose whole value is one event, and that event's type. Any other such field is `unknown.<field>`."""
+"""Fields whose whole value is one event, and that event's type; `handover` goes one word deeper, its value's `type`.
+Any other such field is `unknown.<field>`."""
 
 ITEM_KINDS = {
     "messages": ("message", "type"),
@@ -45,8 +49,12 @@ ITEM_KINDS = {
     "state_sync": ("contact_sync", "action"),
     "groups": ("group", "type"),
     "history": ("history", "type"),
+    "user_id_update": ("identity", ""),
 }
-"""Arrays of items in a change's value: (first part of the type, the key whose value is the second part)."""
+"""Arrays of items in a change's value: (first part of the type, the key whose value is the second part).
+
+Items inside a value's `standby` have the type that they would have outside, after `standby.`; the messages of a
+`history` item's threads are `history.<type>` each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +64,10 @@ class Event:
     `payload` is the envelope reduced to this one event: valid and replayable on its own. `digest` is the SHA-256
     (hex) of its canonical form: two events with one `key` and different digests are two variants of one fact.
     `at` is Meta's time, UTC, None where there is none. `problem` says why an event cannot be read.
+    `item` is the one message, status ... in the payload, or the value where the whole of it is the event; `contact`
+    is who stood beside it, if that is who it is about. Both are free
+    of what no database column takes; `payload` is not.
+    `business_number` is the business's own number in digits.
     """
 
     key: str
@@ -70,6 +82,9 @@ class Event:
     call_id: str | None = None
     foreign_object: str | None = None
     problem: str | None = None
+    business_number: str | None = None
+    item: Any = field(default=None, compare=False)
+    contact: dict[str, Any] | None = field(default=None, compare=False)
 
     @property
     def change(self) -> dict[str, Any]:
@@ -85,31 +100,6 @@ class Event:
         """The value of the one change."""
         return self.change.get("value")
 
-    @property
-    def item(self) -> Any:
-        """The one item in the value, or the value itself where the whole value is the event."""
-        value = self.value
-        field = self.change.get("field")
-        if isinstance(value, dict) and not (isinstance(field, str) and field in FIELD_TYPES):
-            for name in ITEM_KINDS:
-                if isinstance(value.get(name), list) and value[name]:
-                    return value[name][0]
-        return value
-
-    @property
-    def contact(self) -> dict[str, Any] | None:
-        """The contact that stood beside the item, if there was one that is about it."""
-        contacts = self.value.get("contacts") if isinstance(self.value, dict) else None
-        found = contacts[0] if isinstance(contacts, list) and contacts else None
-        return found if isinstance(found, dict) else None
-
-    @property
-    def business_number(self) -> str | None:
-        """The business's own number in digits: `metadata.display_phone_number`."""
-        metadata = self.value.get("metadata") if isinstance(self.value, dict) else None
-        number = metadata.get("display_phone_number") if isinstance(metadata, dict) else None
-        return digits(number) if isinstance(number, str) else None
-
 
 def canonical(value: Any) -> str:
     """Return JSON as escaped ASCII with sorted keys: survives NUL and lone surrogates, equal for equal values."""
@@ -119,8 +109,3 @@ def canonical(value: Any) -> str:
 def digest_of(value: Any) -> str:
     """Return the SHA-256 of the canonical JSON of `value`, in hex."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
-
-
-def digits(phone: str | None) -> str | None:
-    """Return a phone number as Meta's `wa_id` writes it: without plus, spaces and hyphens."""
-    return phone.replace(" ", "").replace("-", "").lstrip("+") or None if phone else None

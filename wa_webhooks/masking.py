@@ -113,7 +113,8 @@ _SHOWN_KEYS = frozenset(
     remediation requests_count requested_verified_name response response_source restriction_type result run_id scope
     sdp_type sent_at sha256 signature_key solution_id solution_status source source_ip source_type split_at start_time
     started_at started_by state status step threshold tier timestamp tipo_evento type user-agent version
-    violation_type voice waba_ban_date waba_ban_state waba_id
+    violation_type voice what severity subject topic conversation_origin failure_class failed_class told_rank
+    created_at recording_at transcript_at waba_ban_date waba_ban_state waba_id
     """.split()  # noqa: SIM905 - a list of words
 )
 

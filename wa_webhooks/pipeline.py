@@ -10,12 +10,13 @@ import contextlib
 import secrets as random_tokens
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from . import signature
 from .changes import Change
+from .drift import findings
 from .errors import HandlersMissingError, StoreError, WaHooksError
 from .events import Event
 from .handlers import Handler, Registry, builtin, name_of
@@ -202,7 +203,8 @@ class Pipeline:
         """What comes of each event of a delivery, or of the one event."""
         if isinstance(claimed, ClaimedDelivery):
             for event in split(claimed.body, claimed.received_at):
-                yield self._attempt(event, claimed, made=1)
+                outcome = self._attempt(event, claimed, made=1)
+                yield replace(outcome, drift=found) if (found := findings(event.payload)) else outcome
         else:
             event = restore(key=claimed.key, payload=claimed.payload, position=claimed.position)
             yield self._attempt(event, claimed, made=claimed.attempts + 1)

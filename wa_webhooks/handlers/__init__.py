@@ -7,6 +7,7 @@ __all__ = ["Handler", "Registry", "builtin", "load_registry", "name_of"]
 
 def builtin() -> Registry:
     """Return a registry of the handlers that wa-hooks brings."""
-    from . import account, calls, messages, statuses, unreadable  # noqa: PLC0415 - the models cost start-up time
+    from . import account, calls, identity, messages, notes, statuses, unreadable  # noqa: PLC0415 - the models cost start-up time
 
-    return Registry(messages.registry, statuses.registry, calls.registry, account.registry, unreadable.registry)
+    modules = (messages, statuses, calls, identity, notes, account, unreadable)
+    return Registry(*(module.registry for module in modules))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..changes import CallSeen, Change
-from ..events import Event, digits
-from ..payload import Call, Status, read
-from .people import contact_of, lead_seen, person
+from ..error_codes import failure_class
+from ..events import Event
+from ..numbers import digits
+from ..payload import Call, Status, parse_timestamp, read, whole
+from .people import contact_of, lead_seen, person, time_of
 from .registry import Registry
 
 registry = Registry()
@@ -19,7 +21,7 @@ USER_INITIATED = "USER_INITIATED"
 @registry.on("call.*")
 def call(event: Event) -> Iterable[Change]:
     """The lead on the other end, and the call's step."""
-    return _progress(event) if "statuses" in event.value else _step(event)
+    return _step(event) if "event" in event.item else _progress(event)
 
 
 def _step(event: Event) -> Iterable[Change]:
@@ -39,24 +41,33 @@ def _step(event: Event) -> Iterable[Change]:
         bsuid=told.to_user_id or told.from_user_id,
         parent_bsuid=told.to_parent_user_id or told.from_parent_user_id,
     )
+    at = time_of(event)
     if who:
-        yield lead_seen(who, contact, told.timestamp, inbound=not outbound)
+        yield lead_seen(who, contact, at, inbound=not outbound)
     error = told.errors[0] if told.errors else None
+    code = error.number if error else None
+    recording = told.call_recording.file if told.call_recording else None
+    transcript = told.call_transcript.file if told.call_transcript else None
     yield CallSeen(
         phone_number_id=event.phone_number_id or "",
         call_id=told.id,
         account_id=event.account_id,
         person=who,
         step=told.event.lower(),
-        at=told.timestamp,
+        at=at,
         direction=direction,
-        result=told.status.upper() if told.status else None,
-        started_at=told.start_time,
-        ended_at=told.end_time,
-        duration=told.duration,
-        tag=told.biz_opaque_callback_data,
-        error_code=error.code if error else None,
+        result=told.result,
+        started_at=parse_timestamp(told.start_time),
+        ended_at=parse_timestamp(told.end_time),
+        duration=whole(told.duration),
+        tag=told.biz_opaque_callback_data or None,
+        cta_payload=told.cta_payload or None,
+        deeplink_payload=told.deeplink_payload or None,
+        recording_id=recording.id if recording else None,
+        transcript_id=transcript.id if transcript else None,
+        error_code=code,
         error_text=error.text if error else None,
+        failure_class=failure_class(code),
     )
 
 
@@ -71,17 +82,19 @@ def _progress(event: Event) -> Iterable[Change]:
         parent_bsuid=told.recipient_parent_user_id,
     )
     if who:
-        yield lead_seen(who, contact, told.timestamp, inbound=False)
+        yield lead_seen(who, contact, time_of(event), inbound=False)
     error = told.errors[0] if told.errors else None
+    code = error.number if error else None
     yield CallSeen(
         phone_number_id=event.phone_number_id or "",
         call_id=told.id,
         account_id=event.account_id,
         person=who,
         step=told.status.lower(),
-        at=told.timestamp,
+        at=time_of(event),
         direction=BUSINESS_INITIATED,
-        tag=told.biz_opaque_callback_data,
-        error_code=error.code if error else None,
+        tag=told.biz_opaque_callback_data or None,
+        error_code=code,
         error_text=error.text if error else None,
+        failure_class=failure_class(code),
     )

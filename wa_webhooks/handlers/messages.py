@@ -1,87 +1,141 @@
-"""Inbound messages of every type, also of types that do not exist yet: the lead and the message's content."""
+"""Messages of every type, also of types that do not exist yet: the lead and the message's content.
+
+Inbound ones, those that the business sent from its phone app (echoes), those of chats that another app is in control
+of (standby), and those of old chats (history). Only where it stands tells who wrote it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from ..changes import Change, MessageSeen
+from ..changes import Change, MessageSeen, Person
 from ..events import Event, canonical
-from ..payload import Message, read, storable
-from .people import contact_of, lead_seen, person
+from ..numbers import digits
+from ..payload import Contact, Message, read
+from ..payload.messages import Body, StandbyEcho
+from .identity import identity_changed
+from .people import contact_of, lead_seen, person, time_of
 from .registry import Registry
 
 registry = Registry()
 
-_READABLE_KEYS = ("body", "caption", "text", "title", "name", "filename", "emoji")
-"""Where a message's object keeps what a person would read, best first."""
+INBOUND, OUTBOUND = "inbound", "outbound"
 
 
 @registry.on("message.*")
+@registry.on("standby.message.*")
 def message(event: Event) -> Iterable[Change]:
-    """The lead who wrote, and what was written."""
+    """The lead who wrote, and what was written; or the lead whose number or user id changed."""
     said = read(Message, event.item)
     contact = contact_of(event)
-    who = person(
-        event,
-        contact,
-        wa_id=said.from_,
-        bsuid=said.from_user_id,
-        parent_bsuid=said.from_parent_user_id,
-    )
+    source = "standby" if event.type.startswith("standby.") else "live"
+    changed = identity_changed(event, said, contact)
+    if changed:
+        yield changed
+        yield _seen(event, said, changed.person, INBOUND, source)
+        return
+    who = _author(event, said, contact)
     if who:
-        yield lead_seen(who, contact, said.timestamp, inbound=True)
-    body = said.body()
-    error = said.errors[0] if said.errors else None
+        yield lead_seen(who, contact, time_of(event), inbound=said.type != "system")
+    yield _seen(event, said, who, INBOUND, source)
+
+
+@registry.on("echo.*")
+def echo(event: Event) -> Iterable[Change]:
+    """What the business wrote in its phone app, and to whom."""
+    return _sent(event, read(Message, event.item), "echo")
+
+
+@registry.on("history.*")
+def history(event: Event) -> Iterable[Change]:
+    """A message of an old chat, from either side."""
+    if event.message_id is None:
+        return  # a chat without messages, or how far the copying has come: `account` has it
+    said = read(Message, event.item)
+    if said.to or said.to_user_id or digits(said.from_) == event.business_number:
+        yield from _sent(event, said, "history")
+        return
+    contact = contact_of(event)
+    who = _author(event, said, contact)
+    if who:
+        yield lead_seen(who, contact, time_of(event), inbound=True)
+    yield _seen(event, said, who, INBOUND, "history")
+
+
+@registry.on("standby.echo.*")
+def standby_echo(event: Event) -> Iterable[Change]:
+    """What another app sent in a chat that it is in control of: the body of its call to the Send API."""
+    told = read(StandbyEcho, event.item)
+    sent = told.message
+    contact = contact_of(event)
+    user_id = sent.recipient if sent and sent.recipient and "." in sent.recipient else None
+    who = person(event, contact, wa_id=sent.to if sent else None, bsuid=user_id, parent_bsuid=None)
+    if who:
+        yield lead_seen(who, contact, time_of(event), inbound=False)
+    raw = event.item.get("message")
+    inside = raw if isinstance(raw, dict) else {}
+    kind = (sent.type if sent else None) or ("template" if told.template else "text")
+    about = inside.get(kind) or event.item.get(kind)
     yield MessageSeen(
+        phone_number_id=event.phone_number_id or "",
+        wamid=told.id,
+        account_id=event.account_id,
+        person=who,
+        direction=OUTBOUND,
+        source="standby",
+        at=time_of(event),
+        content=None if about is None else canonical(about),
+        **_told_by(sent, kind, inside),
+    )
+
+
+def _sent(event: Event, said: Message, source: str) -> Iterable[Change]:
+    contact = contact_of(event)
+    who = person(event, contact, wa_id=said.to, bsuid=said.to_user_id, parent_bsuid=said.to_parent_user_id)
+    if who:
+        yield lead_seen(who, contact, time_of(event), inbound=False)
+    yield _seen(event, said, who, OUTBOUND, source)
+
+
+def _author(event: Event, said: Message, contact: Contact) -> Person | None:
+    return person(event, contact, wa_id=said.from_, bsuid=said.from_user_id, parent_bsuid=said.from_parent_user_id)
+
+
+def _seen(event: Event, said: Message, who: Person | None, direction: str, source: str) -> MessageSeen:
+    raw = event.item.get(said.type) if said.type else None
+    error = said.errors[0] if said.errors else None
+    told = said.history_context.status if said.history_context else None
+    return MessageSeen(
         phone_number_id=event.phone_number_id or "",
         wamid=said.id,
         account_id=event.account_id,
         person=who,
-        direction="inbound",
-        at=said.timestamp,
-        type=said.type,
-        text=_readable(body),
-        content=None if body is None else canonical(body),
-        reply_to=(said.context.id if said.context else None) or _about(body),
-        context=canonical(event.item["context"]) if said.context else None,
-        reply_id=_reply_id(body),
-        referral=canonical(said.referral) if said.referral else None,
-        group_id=said.group_id,
-        error_code=error.code if error else None,
+        direction=direction,
+        source=source,
+        at=time_of(event),
+        content=None if raw is None else canonical(raw),
+        referral=canonical(event.item["referral"]) if said.referral else None,
+        group_id=said.group_id or None,
+        told_status=told.lower() if told else None,
+        error_code=error.number if error else None,
         error_text=error.text if error else None,
+        **_told_by(said, said.type, event.item),
     )
 
 
-def _about(body: Any) -> str | None:
-    """The message that a reaction, an edit or a revocation is about."""
-    if not isinstance(body, dict):
-        return None
-    about = body.get("message_id") or body.get("original_message_id")
-    return storable(about) if isinstance(about, str) and about else None
-
-
-def _inner(body: Any) -> Any:
-    """The reply inside an `interactive` object, the new text inside an `edit`, or the body itself."""
-    if isinstance(body, dict) and isinstance(body.get("message"), dict):
-        return _inner(body["message"])
-    if isinstance(body, dict) and isinstance(body.get("type"), str) and isinstance(body.get(body["type"]), dict):
-        return body[body["type"]]
-    return body
-
-
-def _readable(body: Any) -> str | None:
-    found = _inner(body)
-    if not isinstance(found, dict):
-        return None
-    texts = (found.get(key) for key in _READABLE_KEYS)
-    return next((storable(text) for text in texts if isinstance(text, str) and text), None)
-
-
-def _reply_id(body: Any) -> str | None:
-    found = _inner(body)
-    if not isinstance(found, dict):
-        return None
-    # A template's quick reply carries `payload`, an interactive reply `id` and `title`; media have an `id` alone.
-    value = found.get("payload") or (found.get("id") if "title" in found else None)
-    return storable(value) if isinstance(value, str) and value else None
+def _told_by(said: Body | None, kind: str | None, item: dict[str, Any]) -> dict[str, Any]:
+    """What the content and the context of a message tell."""
+    content = said.content() if said else None
+    context = said.context if said else None
+    text = content.text if content else None
+    if kind == "contacts" and said and said.contacts:
+        name = said.contacts[0].name
+        text = name.formatted_name if name else None
+    return {
+        "type": kind or None,
+        "text": text or None,
+        "reply_to": (context.id if context else None) or (content.about if content else None) or None,
+        "reply_id": (content.reply_id if content else None) or None,
+        "context": canonical(item["context"]) if context else None,
+    }

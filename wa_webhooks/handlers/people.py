@@ -9,13 +9,17 @@ from __future__ import annotations
 from datetime import datetime
 
 from ..changes import LeadSeen, Person
-from ..events import Event, digits
+from ..errors import PayloadError
+from ..events import Event
+from ..numbers import digits
 from ..payload import Contact, read
+
+_NOBODY = Contact()
 
 
 def contact_of(event: Event) -> Contact:
     """Return the contact beside the event's item, or an empty one."""
-    return read(Contact, event.contact) if isinstance(event.contact, dict) else Contact()
+    return read(Contact, event.contact) if isinstance(event.contact, dict) else _NOBODY
 
 
 def person(
@@ -25,14 +29,16 @@ def person(
 
     The business's own number is nobody's, wherever it stands.
     """
-    phones = (digits(phone) for phone in (wa_id, contact.wa_id))
-    found = Person(
-        scope=event.account_id or "",
-        bsuid=bsuid or contact.user_id,
-        parent_bsuid=parent_bsuid or contact.parent_user_id,
-        wa_id=next((phone for phone in phones if phone and phone != event.business_number), None),
-    )
-    return found if found.bsuid or found.parent_bsuid or found.wa_id else None
+    bsuid = bsuid or contact.user_id or None
+    parent_bsuid = parent_bsuid or contact.parent_user_id or None
+    phone = digits(wa_id)
+    if phone is None or phone == event.business_number:
+        phone = digits(contact.wa_id)
+        if phone == event.business_number:
+            phone = None
+    if not (bsuid or parent_bsuid or phone):
+        return None
+    return Person(scope=event.account_id or "", bsuid=bsuid, parent_bsuid=parent_bsuid, wa_id=phone)
 
 
 def lead_seen(who: Person, contact: Contact, at: datetime, *, inbound: bool) -> LeadSeen:
@@ -41,7 +47,18 @@ def lead_seen(who: Person, contact: Contact, at: datetime, *, inbound: bool) -> 
     return LeadSeen(
         person=who,
         at=at,
-        name=profile.name if profile else None,
-        username=profile.username if profile else None,
+        name=(profile.name if profile else None) or None,
+        username=(profile.username if profile else None) or None,
         inbound=inbound,
     )
+
+
+def time_of(event: Event) -> datetime:
+    """Return Meta's time of an event that cannot do without one.
+
+    Raises:
+        PayloadError: it has none.
+    """
+    if event.at is None:
+        raise PayloadError(f"{event.type} cannot be read: timestamp: not a Unix timestamp")
+    return event.at

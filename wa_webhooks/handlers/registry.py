@@ -15,7 +15,7 @@ from ..changes import Change
 from ..errors import ConfigError
 from ..events import Event
 
-_BUILT_IN = frozenset({"account", "calls", "messages", "statuses", "unreadable"})
+_BUILT_IN = frozenset({"account", "calls", "identity", "messages", "notes", "statuses", "unreadable"})
 """Our own modules: a handler of theirs that is gone has another in its place."""
 
 Handler = Callable[[Event], Iterable[Change] | None]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from ..changes import Change
+    from ..drift import Finding
     from ..events import Event
 
 PENDING, PROCESSED, FAILED, DEAD, REFUSED = STATES = ("pending", "processed", "failed", "dead", "refused")
@@ -92,7 +93,7 @@ class Outcome:
 
     `claimed` is what was leased: the delivery that brought a new event, or the event itself. `changes` are applied
     only with the verdict `processed`. `if_not_applied` is the verdict in their stead if the store cannot apply
-    them; its error is the store's.
+    them; its error is the store's. `drift` is what the models do not know in it, counted if the event is new.
     """
 
     event: Event
@@ -101,6 +102,7 @@ class Outcome:
     if_not_applied: Verdict
     changes: Sequence[Change] = ()
     handled_by: str = ""
+    drift: Sequence[Finding] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -247,6 +249,14 @@ class Store(Protocol):
 
     def counts(self) -> dict[str, Any]:
         """Return how much of everything there is; keys as in `wa-hooks stats --json`."""
+        ...
+
+    def drift(self) -> list[dict[str, Any]]:
+        """Return what the models did not know in new events, last seen first.
+
+        Keys: `kind`, `path`, `detail`, `events`, `first_at`, `last_at` (arrival), and of the first such event
+        `event_id`, `tipo_evento` and `payload_original`.
+        """
         ...
 
     def run_counts(self, run_id: str) -> dict[str, int]:

@@ -22,9 +22,12 @@ def apply(execute: Execute, changes: Sequence[Change], *, event_id: int, digest:
     lead_id = None
     for kind, row in rows:
         person = row.pop("person", None)
+        row.pop("previous", None)
         row |= {"event_id": event_id, "digest": digest, "lead_id": None, "lead_evidence": None, "lead_event_id": None}
         if person is not None:
-            lead_id = row["lead_id"] = leads[person]
+            row["lead_id"] = leads[person]
+            lead_id = row["lead_id"] if lead_id is None else lead_id  # whom it names first
+            row["ident"] = person.ident
             # A user id tells better than a phone number who it is, a newer sighting better than an older.
             row["lead_evidence"] = f"{2 if person.user_id else 1} {row['at']} {person.ident} {digest[:16]}"
             row["lead_event_id"] = None if person.user_id else event_id
@@ -42,8 +45,8 @@ def _sightings(rows: Sequence[tuple[str, dict[str, Any]]], event_id: int) -> lis
     found: dict[Person, Sighting] = {}
     for kind, row in rows:
         person = row.get("person")
-        if person is not None and (kind == "lead_seen" or person not in found):
-            told = row if kind == "lead_seen" else {}
+        if person is not None and (kind in _OF_PEOPLE or person not in found):
+            told = row if kind in _OF_PEOPLE else {}
             found[person] = Sighting(
                 event_id=event_id,
                 person=person,
@@ -51,14 +54,28 @@ def _sightings(rows: Sequence[tuple[str, dict[str, Any]]], event_id: int) -> lis
                 name=told.get("name"),
                 username=told.get("username"),
                 inbound=bool(told.get("inbound")),
+                previous=told.get("previous"),
             )
     return list(found.values())
 
 
+_OF_PEOPLE = ("lead_seen", "identity_changed")
+_STAND_INS = frozenset({"media_placeholder", "unsupported", "unknown"})
+"""Types of messages whose content Meta may still tell, or told elsewhere."""
+_TOLD_RANKS = {"pending": 0, "error": 1, "sent": 2, "delivered": 3, "read": 4, "played": 5}
+
+
 def _message_seen(execute: Execute, row: dict[str, Any]) -> None:
+    quality = 0 if row["type"] in _STAND_INS else 1 if row["source"] == "history" else 2
+    row["content_evidence"] = f"{quality} {row['at']} {row['digest']}"
+    row["told_rank"] = _TOLD_RANKS.get(row["told_status"] or "")
     if execute("insert_message", row).rowcount == 0:
         execute("join_message", row)
         execute("join_content", row)
+
+
+def _lead_noted(execute: Execute, row: dict[str, Any]) -> None:
+    execute("put_lead_event", {"ident": "", **row})
 
 
 def _status_seen(execute: Execute, row: dict[str, Any]) -> None:
@@ -80,6 +97,8 @@ def _action_queued(execute: Execute, row: dict[str, Any]) -> None:
 
 _APPLIERS: Mapping[str, Callable[[Execute, dict[str, Any]], None]] = {
     "lead_seen": lambda _execute, _row: None,  # `see` has done it
+    "identity_changed": lambda _execute, _row: None,  # likewise
+    "lead_noted": _lead_noted,
     "message_seen": _message_seen,
     "status_seen": _status_seen,
     "call_seen": _call_seen,

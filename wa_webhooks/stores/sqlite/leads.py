@@ -1,10 +1,16 @@
 """Who is who: leads of the SQLite store, as the sum of the events that people were seen in.
 
-A lead is found by a business-scoped user id (BSUID) or its parent; two user ids with one parent are one person.
-Somebody known by a phone number alone is a lead of their own until the number comes together with a user id. A phone
-number may change hands, so an event that names it alone belongs to whoever had it at that time: the owner first seen
-with it last before, or the first owner of all. All of that depends on the set of events, not on their order: a new
-owner has the events of the number looked at again.
+A lead is found by a business-scoped user id (BSUID) or its parent; two user ids with one parent are one person, and
+so are an id and the one that it was changed to. Whoever is known by a phone number alone is whoever had the number at
+that time, by these entries of the number's history:
+
+* *seen*: somebody was seen with it and a user id. It was theirs from the entry before, and is until the next.
+* *taken*: somebody changed to it from another number. It is theirs from then on, and was not before.
+* *left*: somebody changed from it to another. It is nobody's from then on, until the next is seen with it; but what
+  the business sends there late is still for them.
+
+Who is known by none of these is a lead by the number alone: its *holder*, since the entry before. All of that depends
+on the set of events, not on their order: an entry that is news has the events of its number looked at again.
 """
 
 from __future__ import annotations
@@ -21,21 +27,29 @@ Execute = Callable[[str, Mapping[str, Any]], sqlite3.Cursor]
 """Runs a statement by its name."""
 
 _ALWAYS = "9999"
-"""Later than any time: who owns a number now."""
-_MOVES = ("identities", "sightings", "events", "messages", "statuses", "calls", "actions")
-_ATTRIBUTED = ("sightings", "events", "statuses", "messages", "calls", "actions")
+"""Later than any time."""
+_AND_THEN = "~"
+"""Appended to a time: after it, before any later one."""
+_LEFT = 1
+"""The rank of an entry that says that a number was given up; see `entry_before`."""
+_MOVES = ("identities", "sightings", "events", "messages", "statuses", "calls", "lead_events", "actions")
+_ATTRIBUTED = ("sighting", "event", "messages", "status", "calls", "lead_events", "actions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """One person in one event, and what it tells of them; `at` is Meta's time, as text."""
+    """One person in one event, and what it tells of them; `at` is Meta's time, as text.
+
+    `previous` is who they were until then, if the event says that their number or user id changed.
+    """
 
     event_id: int
     person: Person
     at: str
-    name: str | None
-    username: str | None
-    inbound: bool
+    name: str | None = None
+    username: str | None = None
+    inbound: bool = False
+    previous: Person | None = None
 
 
 def see(execute: Execute, sightings: Sequence[Sighting]) -> dict[Person, int]:
@@ -53,17 +67,27 @@ def _sighted(execute: Execute, sighting: Sighting) -> int:
 
 
 def _enter(execute: Execute, sighting: Sighting) -> None:
-    person = sighting.person
-    named = _user_ids(person)
-    lead_id = _lead_of_user(execute, sighting, named) if named else _lead_of_phone(execute, sighting)
+    person, previous = sighting.person, sighting.previous
+    named = _user_ids(person) + (_user_ids(previous) if previous else [])
+    numbers = [number for who in (person, previous) if who and (number := number_of(who))]
+    if named:
+        lead_id = _lead_of_user(execute, sighting, named, numbers)
+        news = [number for number in numbers if _is_news(execute, number, sighting, lead_id)]
+        _change_number(execute, sighting, named[0])
+    else:
+        _change_number(execute, sighting, None)
+        news = numbers if previous else []
+        lead_id = _whose(execute, numbers[0], f"{sighting.at}{_AND_THEN}", inbound=sighting.inbound)
     seen = {
         "event_id": sighting.event_id,
         "ident": person.ident,
         "lead_id": lead_id,
         "scope": person.scope,
-        "by_phone": None if named else person.wa_id,
         "at": sighting.at,
-        "wa_id": person.wa_id,
+        "named": bool(named),
+        "number": person.number,
+        # A new user id and no number: the old one is known to be wrong.
+        "wa_id": person.wa_id if person.wa_id or previous is None else "",
         "bsuid": person.bsuid,
         "name": sighting.name,
         "username": sighting.username,
@@ -71,8 +95,29 @@ def _enter(execute: Execute, sighting: Sighting) -> None:
     }
     execute("put_sighting", seen)
     _join(execute, seen)
-    if named and person.wa_id:
-        _pair(execute, sighting, named[0], lead_id)
+    for number in news:
+        _look_again(execute, number)
+    for who in (person, previous):
+        if who and who.wa_id and _identified(execute, who.scope, "wa_id", who.wa_id) != lead_id:
+            _identify(execute, who.scope, "wa_id", who.wa_id, lead_id, number=who.number)
+            _say_whose(execute, Number(who.scope, str(who.number)))
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A phone number within a scope, whatever its variant."""
+
+    scope: str
+    number: str
+
+    def at(self, before: str) -> dict[str, str]:
+        """The parameters of the statements about it."""
+        return {"scope": self.scope, "number": self.number, "before": before}
+
+
+def number_of(person: Person) -> Number | None:
+    """Return the number of a person who has one."""
+    return Number(person.scope, person.number) if person.number else None
 
 
 def _user_ids(person: Person) -> list[tuple[str, str]]:
@@ -81,7 +126,9 @@ def _user_ids(person: Person) -> list[tuple[str, str]]:
     return [(kind, value) for kind, value in found if value]
 
 
-def _lead_of_user(execute: Execute, sighting: Sighting, named: list[tuple[str, str]]) -> int:
+def _lead_of_user(
+    execute: Execute, sighting: Sighting, named: list[tuple[str, str]], numbers: Sequence[Number]
+) -> int:
     scope = sighting.person.scope
     leads = [lead for kind, value in named if (lead := _identified(execute, scope, kind, value)) is not None]
     if leads:
@@ -89,48 +136,118 @@ def _lead_of_user(execute: Execute, sighting: Sighting, named: list[tuple[str, s
         for other in leads[1:]:
             lead_id = _merge(execute, lead_id, other) if other != lead_id else lead_id
     else:
-        lead_id = _unclaimed(execute, sighting) or _new(execute, sighting)
+        lead_id = _claimed(execute, sighting, numbers) or _new(execute, scope)
     for kind, value in named:
         _identify(execute, scope, kind, value, lead_id)
     return lead_id
 
 
-def _unclaimed(execute: Execute, sighting: Sighting) -> int | None:
-    """The lead of somebody known so far by this phone number alone: they keep it as they get a user id."""
-    person = sighting.person
-    if person.wa_id is None or _owner(execute, person.scope, person.wa_id, _ALWAYS) is not None:
-        return None
-    return _identified(execute, person.scope, "wa_id", person.wa_id)
+def _claimed(execute: Execute, sighting: Sighting, numbers: Sequence[Number]) -> int | None:
+    """The lead of who was known so far by this number alone: they keep it as they get a user id."""
+    for number in numbers:
+        holding = _holding(execute, number, f"{sighting.at}{_AND_THEN}")
+        if holding is None:
+            continue
+        place = {**number.at(""), "since": holding}
+        row = execute("holder", place).fetchone()
+        if row:
+            execute("delete_holder", place)
+            lead_id: int = row["lead_id"]
+            return lead_id
+    return None
 
 
-def _lead_of_phone(execute: Execute, sighting: Sighting) -> int:
-    scope, phone = sighting.person.scope, str(sighting.person.wa_id)
-    owner = _owner(execute, scope, phone, sighting.at)
-    if owner is not None:
-        return owner
-    lead_id = _identified(execute, scope, "wa_id", phone)
-    if lead_id is None:
-        lead_id = _new(execute, sighting)
-        _identify(execute, scope, "wa_id", phone, lead_id)
+def _change_number(execute: Execute, sighting: Sighting, user: tuple[str, str] | None) -> None:
+    """Note that the person of a sighting gave up one number for another, if the event says so."""
+    person, previous = sighting.person, sighting.previous
+    if previous is None or not (previous.number or person.number):
+        return
+    kind, ident = user or (None, None)
+    change = {"event_id": sighting.event_id, "scope": person.scope, "at": sighting.at, "kind": kind, "ident": ident}
+    execute("put_number_change", {**change, "old_number": previous.number, "new_number": person.number})
+
+
+def _is_news(execute: Execute, number: Number, sighting: Sighting, lead_id: int) -> bool:
+    """Whether a sighting may change whose events those are that name the number alone."""
+    if not execute("is_attributed", number.at("")).fetchone():
+        return False
+    if sighting.previous:
+        return True
+    before = execute("entry_before", number.at(f"{sighting.at}{_AND_THEN}")).fetchone()
+    return not before or before["rank"] == _LEFT or before["lead_id"] != lead_id
+
+
+def _whose(execute: Execute, number: Number, before: str, *, inbound: bool) -> int:
+    """The lead that had a number just before a time; made if nobody is known to."""
+    entry = execute("entry_before", number.at(before)).fetchone()
+    if entry and entry["rank"] != _LEFT:
+        if entry["lead_id"] is not None:
+            lead_id: int = entry["lead_id"]
+            return lead_id
+        # Who changed to it is whoever had the number that they changed from.
+        return _whose(execute, Number(number.scope, entry["from_number"]), entry["at"], inbound=True)
+    if entry and not inbound:
+        left_by: int | None = entry["lead_id"]
+        return _whose(execute, number, entry["at"], inbound=True) if left_by is None else left_by
+    owner = _healed(execute, number, before)
+    return _holder(execute, number, entry["at"] if entry else "") if owner is None else owner
+
+
+def _healed(execute: Execute, number: Number, before: str) -> int | None:
+    """Whose a number without an owner turns out to be: of who is seen with it next, unless they changed to it."""
+    entry = execute("entry_after", number.at(before)).fetchone()
+    lead_id: int | None = entry["lead_id"] if entry and not entry["is_taken"] else None
     return lead_id
 
 
-def _pair(execute: Execute, sighting: Sighting, user: tuple[str, str], lead_id: int) -> None:
-    """Note that the person had the phone number; look again at whose its events are, if that is news."""
-    scope, phone = sighting.person.scope, sighting.person.wa_id
-    kind, ident = user
-    pairing = {"scope": scope, "wa_id": phone, "kind": kind, "ident": ident, "at": sighting.at}
-    if execute("join_owner", pairing).rowcount == 0:
-        return
-    number = {"scope": scope, "wa_id": phone}
-    before = {row["lead_id"] for row in execute("leads_by_phone", number)}
-    now_of = _owner(execute, scope, str(phone), _ALWAYS)
-    _identify(execute, scope, "wa_id", str(phone), lead_id if now_of is None else now_of)
-    if before:
-        for table in _ATTRIBUTED:
-            execute(f"attribute_{table}", number)
-        after = {row["lead_id"] for row in execute("leads_by_phone", number)}
-        _recount(execute, before | after)
+def _holding(execute: Execute, number: Number, before: str) -> str | None:
+    """Since when the holder has a number that nobody else is known to have had just before a time; None if one is."""
+    entry = execute("entry_before", number.at(before)).fetchone()
+    if (entry and entry["rank"] != _LEFT) or _healed(execute, number, before) is not None:
+        return None
+    return entry["at"] if entry else ""
+
+
+def _holder(execute: Execute, number: Number, since: str) -> int:
+    place = {**number.at(""), "since": since}
+    row = execute("holder", place).fetchone()
+    if row:
+        lead_id: int = row["lead_id"]
+        return lead_id
+    made = _new(execute, number.scope)
+    execute("put_holder", {**place, "lead_id": made})
+    return made
+
+
+def _look_again(execute: Execute, number: Number, looked: frozenset[Number] = frozenset()) -> None:
+    """Attribute anew the events that name the number alone, and those of numbers that were changed to from it."""
+    touched: set[int] = set()
+    for fact in execute("facts_by_number", number.at("")).fetchall():
+        lead_id = _whose(execute, number, f"{fact['at']}{_AND_THEN}", inbound=fact["inbound"])
+        if lead_id != fact["lead_id"]:
+            touched |= {lead_id, fact["lead_id"]}
+            moved = {"event_id": fact["event_id"], "ident": fact["ident"]}
+            for table in _ATTRIBUTED:
+                execute(f"attribute_{table}", {**moved, "lead_id": lead_id, "other_id": fact["lead_id"]})
+    _say_whose(execute, number)
+    onward = {Number(number.scope, row["new_number"]) for row in execute("changed_from", number.at("")).fetchall()}
+    for other in onward - looked - {number}:
+        _look_again(execute, other, looked | {number})
+    _recount(execute, touched)
+
+
+def _say_whose(execute: Execute, number: Number) -> None:
+    """Point the identities of a number at whoever has it now, or had it last."""
+    entry = execute("entry_before", number.at(_ALWAYS)).fetchone()
+    since = entry["at"] if entry and entry["rank"] == _LEFT else ""
+    held = execute("holder", {**number.at(""), "since": since}).fetchone()
+    if entry and entry["rank"] != _LEFT and entry["lead_id"] is not None:
+        lead_id = entry["lead_id"]
+    elif held and (not entry or entry["rank"] == _LEFT):
+        lead_id = held["lead_id"]
+    else:
+        lead_id = _whose(execute, number, _ALWAYS, inbound=False)
+    execute("point_identities", {**number.at(""), "lead_id": lead_id})
 
 
 def _merge(execute: Execute, one: int, other: int) -> int:
@@ -149,6 +266,7 @@ def _recount(execute: Execute, leads: Iterable[int]) -> None:
         if execute("is_seen", {"lead_id": lead_id}).fetchone():
             execute("recount_lead", {"lead_id": lead_id})
         else:
+            execute("delete_held", {"other_id": lead_id})
             execute("delete_lead", {"other_id": lead_id})
 
 
@@ -162,12 +280,12 @@ def _join(execute: Execute, seen: Mapping[str, Any]) -> None:
         "last_inbound_at": at if seen["inbound"] else None,
     }
     for name in ("wa_id", "bsuid", "name", "username"):
-        joined[name], joined[f"{name}_at"] = seen[name], at if seen[name] else None
+        joined[name], joined[f"{name}_at"] = seen[name], None if seen[name] is None else at
     execute("join_lead", joined)
 
 
-def _new(execute: Execute, sighting: Sighting) -> int:
-    made = execute("insert_lead", {"scope": sighting.person.scope, "at": sighting.at}).lastrowid
+def _new(execute: Execute, scope: str) -> int:
+    made = execute("insert_lead", {"scope": scope}).lastrowid
     assert made is not None  # noqa: S101 - an insert has a row id
     return made
 
@@ -177,10 +295,7 @@ def _identified(execute: Execute, scope: str, kind: str, value: str) -> int | No
     return row["lead_id"] if row else None
 
 
-def _identify(execute: Execute, scope: str, kind: str, value: str, lead_id: int) -> None:
-    execute("put_identity", {"scope": scope, "kind": kind, "value": value, "lead_id": lead_id})
-
-
-def _owner(execute: Execute, scope: str, phone: str, at: str) -> int | None:
-    owner: int | None = execute("owner_at", {"scope": scope, "wa_id": phone, "at": at}).fetchone()["lead_id"]
-    return owner
+def _identify(
+    execute: Execute, scope: str, kind: str, value: str, lead_id: int, *, number: str | None = None
+) -> None:
+    execute("put_identity", {"scope": scope, "kind": kind, "value": value, "number": number, "lead_id": lead_id})

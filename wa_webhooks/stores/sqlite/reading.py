@@ -179,6 +179,12 @@ class Reading(Connection):
             **rows,
         }
 
+    def drift(self) -> list[dict[str, Any]]:
+        """See `Store.drift`."""
+        with self._reading() as execute:
+            rows = [dict(row) for row in execute(self._sql["get_drift"])]
+        return [{**row, "payload_original": json.loads(row["payload_original"])} for row in rows]
+
     def run_counts(self, run_id: str) -> dict[str, int]:
         """See `Store.run_counts`."""
         with self._reading() as execute:

@@ -27,6 +27,7 @@ from .crm import apply
 from .reading import where
 
 if TYPE_CHECKING:
+    from ...drift import Finding
     from ...events import Event
 
 _REQUEUED_AT_ONCE = 5000
@@ -92,7 +93,11 @@ class Settling(Connection):
             known = self._known(key)
         if known is None:
             tally.new += 1
-            self._settle(outcome, None, stamped, tally, event_id=self._insert(event, key, claimed, stamped))
+            event_id = self._insert(event, key, claimed, stamped)
+            self._settle(outcome, None, stamped, tally, event_id=event_id)
+            for found in outcome.drift:
+                at = to_text(claimed.received_at)
+                self._db.execute(self._sql["count_drift"], {**_drift(found), "at": at, "event_id": event_id})
             return
         tally.duplicates += 1
         unsettled = known["state"] != PROCESSED and (known["leased_until"] or "") <= stamp["now"]
@@ -193,6 +198,10 @@ class Settling(Connection):
     def _insert_run(self, run: Run) -> None:
         row = {**asdict(run), "scope": json.dumps(run.scope), "started_at": to_text(run.started_at)}
         self._db.execute(self._sql["insert_run"], row)
+
+
+def _drift(found: Finding) -> dict[str, str | None]:
+    return {"kind": found.kind, "path": _storable(found.path), "detail": _storable(found.detail)}
 
 
 def _storable(text: str | None) -> str | None:

@@ -105,79 +105,126 @@ VALUES (:id, :attempts, :now, :state, :error, :error_class, :handler_version, :r
 SELECT lead_id FROM wa_lead_identities WHERE scope = :scope AND kind = :kind AND value = :value
 
 -- name: put_identity
-INSERT INTO wa_lead_identities (scope, kind, value, lead_id) VALUES (:scope, :kind, :value, :lead_id)
-ON CONFLICT (scope, kind, value) DO UPDATE SET lead_id = excluded.lead_id WHERE lead_id <> excluded.lead_id
-
--- name: join_owner
-INSERT INTO wa_phone_owners (scope, wa_id, kind, ident, since) VALUES (:scope, :wa_id, :kind, :ident, :at)
-ON CONFLICT (scope, wa_id, kind, ident) DO UPDATE SET since = excluded.since WHERE excluded.since < since
-
--- name: owner_at
--- Who was first seen with the number last before a time, else the first of all.
-SELECT coalesce(
-         (SELECT i.lead_id
-            FROM wa_phone_owners o
-            JOIN wa_lead_identities i ON i.scope = o.scope AND i.kind = o.kind AND i.value = o.ident
-           WHERE o.scope = :scope AND o.wa_id = :wa_id AND o.since <= :at
-           ORDER BY o.since DESC, o.ident DESC LIMIT 1),
-         (SELECT i.lead_id
-            FROM wa_phone_owners o
-            JOIN wa_lead_identities i ON i.scope = o.scope AND i.kind = o.kind AND i.value = o.ident
-           WHERE o.scope = :scope AND o.wa_id = :wa_id
-           ORDER BY o.since, o.ident DESC LIMIT 1)) AS lead_id
+INSERT INTO wa_lead_identities (scope, kind, value, number, lead_id) VALUES (:scope, :kind, :value, :number, :lead_id)
+ON CONFLICT (scope, kind, value) DO UPDATE SET lead_id = excluded.lead_id
+ WHERE lead_id <> excluded.lead_id AND kind <> 'wa_id'  -- whose a number is, point_identities says
 
 -- name: put_sighting
-INSERT INTO wa_lead_sightings (event_id, ident, lead_id, scope, by_phone, at, wa_id, bsuid, name, username, inbound)
-VALUES (:event_id, :ident, :lead_id, :scope, :by_phone, :at, :wa_id, :bsuid, :name, :username, :inbound)
+INSERT INTO wa_lead_sightings (event_id, ident, lead_id, scope, at, named, number, wa_id, bsuid, name, username, inbound)
+VALUES (:event_id, :ident, :lead_id, :scope, :at, :named, :number, :wa_id, :bsuid, :name, :username, :inbound)
 ON CONFLICT (event_id, ident) DO UPDATE
-   SET lead_id = excluded.lead_id, by_phone = excluded.by_phone, at = excluded.at, wa_id = excluded.wa_id,
-       bsuid = excluded.bsuid, name = excluded.name, username = excluded.username, inbound = excluded.inbound
+   SET lead_id = excluded.lead_id, at = excluded.at, named = excluded.named, number = excluded.number,
+       wa_id = excluded.wa_id, bsuid = excluded.bsuid, name = excluded.name, username = excluded.username,
+       inbound = excluded.inbound
+
+-- name: point_identities
+UPDATE wa_lead_identities SET lead_id = :lead_id
+ WHERE number = :number AND scope = :scope AND kind = 'wa_id' AND lead_id <> :lead_id
+
+-- name: put_number_change
+REPLACE INTO wa_number_changes (event_id, scope, at, old_number, new_number, kind, ident)
+VALUES (:event_id, :scope, :at, :old_number, :new_number, :kind, :ident)
+
+-- name: changed_from
+SELECT new_number FROM wa_number_changes
+ WHERE scope = :scope AND old_number = :number AND new_number IS NOT NULL AND ident IS NULL
+
+-- name: entry_before
+-- The last that happened with a number before a time: 3 somebody was seen with it, 2 changed to it, 1 gave it up. At
+-- one time, in the order of giving up, changing and being seen.
+SELECT * FROM (
+  SELECT * FROM (
+    SELECT at, 3 AS rank, ident, lead_id, NULL AS from_number FROM wa_lead_sightings
+     WHERE scope = :scope AND number = :number AND named = 1 AND at < :before
+     ORDER BY at DESC, ident DESC LIMIT 1)
+  UNION ALL
+  SELECT * FROM (
+    SELECT c.at, 2, coalesce(c.ident, c.old_number), i.lead_id, c.old_number
+      FROM wa_number_changes c
+      LEFT JOIN wa_lead_identities i ON i.scope = c.scope AND i.kind = c.kind AND i.value = c.ident
+     WHERE c.scope = :scope AND c.new_number = :number AND c.at < :before
+     ORDER BY c.at DESC, coalesce(c.ident, c.old_number) DESC LIMIT 1)
+  UNION ALL
+  SELECT * FROM (
+    SELECT c.at, 1, coalesce(c.ident, c.new_number), i.lead_id, NULL
+      FROM wa_number_changes c
+      LEFT JOIN wa_lead_identities i ON i.scope = c.scope AND i.kind = c.kind AND i.value = c.ident
+     WHERE c.scope = :scope AND c.old_number = :number AND c.at < :before
+     ORDER BY c.at DESC, coalesce(c.ident, c.new_number) DESC LIMIT 1))
+ ORDER BY at DESC, rank DESC, ident DESC LIMIT 1
+
+-- name: entry_after
+-- The first that happens with a number from a time on; whether somebody changes to it then, and so had not had it.
+SELECT at, rank, lead_id, rank = 2 AS is_taken FROM (
+  SELECT * FROM (
+    SELECT at, 3 AS rank, ident, lead_id FROM wa_lead_sightings
+     WHERE scope = :scope AND number = :number AND named = 1 AND at >= :before
+     ORDER BY at, ident LIMIT 1)
+  UNION ALL
+  SELECT * FROM (
+    SELECT c.at, 2, coalesce(c.ident, c.old_number), i.lead_id
+      FROM wa_number_changes c
+      LEFT JOIN wa_lead_identities i ON i.scope = c.scope AND i.kind = c.kind AND i.value = c.ident
+     WHERE c.scope = :scope AND c.new_number = :number AND c.at >= :before
+     ORDER BY c.at, coalesce(c.ident, c.old_number) LIMIT 1)
+  UNION ALL
+  SELECT * FROM (
+    SELECT c.at, 1, coalesce(c.ident, c.new_number), i.lead_id
+      FROM wa_number_changes c
+      LEFT JOIN wa_lead_identities i ON i.scope = c.scope AND i.kind = c.kind AND i.value = c.ident
+     WHERE c.scope = :scope AND c.old_number = :number AND c.at >= :before
+     ORDER BY c.at, coalesce(c.ident, c.new_number) LIMIT 1))
+ ORDER BY at, rank, ident LIMIT 1
+
+-- name: holder
+SELECT lead_id FROM wa_number_holders WHERE scope = :scope AND number = :number AND since = :since
+
+-- name: put_holder
+INSERT INTO wa_number_holders (scope, number, since, lead_id) VALUES (:scope, :number, :since, :lead_id)
+
+-- name: delete_holder
+DELETE FROM wa_number_holders WHERE scope = :scope AND number = :number AND since = :since
+
+-- name: delete_held
+DELETE FROM wa_number_holders WHERE lead_id = :other_id
+
+-- name: is_attributed
+SELECT 1 FROM wa_lead_sightings WHERE scope = :scope AND number = :number AND named = 0
+UNION ALL
+SELECT 1 FROM wa_number_changes WHERE scope = :scope AND old_number = :number AND ident IS NULL
+LIMIT 1
+
+-- name: facts_by_number
+SELECT event_id, ident, at, inbound, lead_id FROM wa_lead_sightings
+ WHERE scope = :scope AND number = :number AND named = 0
+
+-- name: attribute_sighting
+UPDATE wa_lead_sightings SET lead_id = :lead_id WHERE event_id = :event_id AND ident = :ident
+
+-- name: attribute_event
+UPDATE wa_events SET lead_id = :lead_id WHERE id = :event_id AND lead_id = :other_id
+
+-- name: attribute_messages
+UPDATE wa_messages SET lead_id = :lead_id WHERE lead_event_id = :event_id AND lead_id = :other_id
+
+-- name: attribute_status
+UPDATE wa_message_statuses SET lead_id = :lead_id WHERE event_id = :event_id AND lead_id = :other_id
+
+-- name: attribute_calls
+UPDATE wa_calls SET lead_id = :lead_id WHERE lead_event_id = :event_id AND lead_id = :other_id
+
+-- name: attribute_lead_events
+UPDATE wa_lead_events SET lead_id = :lead_id WHERE event_id = :event_id AND ident = :ident
+
+-- name: attribute_actions
+UPDATE wa_actions SET lead_id = :lead_id WHERE event_id = :event_id AND lead_id = :other_id
 
 -- name: sighted_lead
 SELECT lead_id FROM wa_lead_sightings WHERE event_id = :event_id AND ident = :ident
 
--- name: leads_by_phone
-SELECT DISTINCT lead_id FROM wa_lead_sightings WHERE scope = :scope AND by_phone = :wa_id
-
--- name: attribute_sightings
--- As owner_at.
-UPDATE wa_lead_sightings AS s
-   SET lead_id = coalesce(
-         (SELECT i.lead_id
-            FROM wa_phone_owners o
-            JOIN wa_lead_identities i ON i.scope = o.scope AND i.kind = o.kind AND i.value = o.ident
-           WHERE o.scope = s.scope AND o.wa_id = s.by_phone AND o.since <= s.at
-           ORDER BY o.since DESC, o.ident DESC LIMIT 1),
-         (SELECT i.lead_id
-            FROM wa_phone_owners o
-            JOIN wa_lead_identities i ON i.scope = o.scope AND i.kind = o.kind AND i.value = o.ident
-           WHERE o.scope = s.scope AND o.wa_id = s.by_phone
-           ORDER BY o.since, o.ident DESC LIMIT 1))
- WHERE scope = :scope AND by_phone = :wa_id
-
--- name: attribute_events
-UPDATE wa_events SET lead_id = (SELECT s.lead_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id AND s.event_id = wa_events.id)
- WHERE id IN (SELECT s.event_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id)
-
--- name: attribute_statuses
-UPDATE wa_message_statuses SET lead_id = (SELECT s.lead_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id AND s.event_id = wa_message_statuses.event_id)
- WHERE event_id IN (SELECT s.event_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id)
-
--- name: attribute_messages
-UPDATE wa_messages SET lead_id = (SELECT s.lead_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id AND s.event_id = wa_messages.lead_event_id)
- WHERE lead_event_id IN (SELECT s.event_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id)
-
--- name: attribute_calls
-UPDATE wa_calls SET lead_id = (SELECT s.lead_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id AND s.event_id = wa_calls.lead_event_id)
- WHERE lead_event_id IN (SELECT s.event_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id)
-
--- name: attribute_actions
-UPDATE wa_actions SET lead_id = (SELECT s.lead_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id AND s.event_id = wa_actions.event_id)
- WHERE event_id IN (SELECT s.event_id FROM wa_lead_sightings s WHERE s.scope = :scope AND s.by_phone = :wa_id)
-
 -- name: recount_lead
 UPDATE wa_leads
-   SET (wa_id, wa_id_at) = (SELECT wa_id, at FROM wa_lead_sightings WHERE lead_id = :lead_id AND wa_id IS NOT NULL
+   SET (wa_id, wa_id_at) = (SELECT nullif(wa_id, ''), at FROM wa_lead_sightings WHERE lead_id = :lead_id AND wa_id IS NOT NULL
                              ORDER BY at DESC, wa_id DESC LIMIT 1),
        (bsuid, bsuid_at) = (SELECT bsuid, at FROM wa_lead_sightings WHERE lead_id = :lead_id AND bsuid IS NOT NULL
                              ORDER BY at DESC, bsuid DESC LIMIT 1),
@@ -195,13 +242,14 @@ UPDATE wa_leads
 SELECT 1 FROM wa_lead_sightings WHERE lead_id = :lead_id LIMIT 1
 
 -- name: insert_lead
-INSERT INTO wa_leads (scope, first_event_at, last_event_at) VALUES (:scope, :at, :at)
+-- Its sightings put the times right.
+INSERT INTO wa_leads (scope, first_event_at, last_event_at) VALUES (:scope, '9999', '')
 
 -- name: join_lead
 -- Newest values, by (time, value); widest span of times.
 UPDATE wa_leads
-   SET wa_id = CASE WHEN :wa_id IS NOT NULL AND (wa_id_at IS NULL OR (:wa_id_at, :wa_id) > (wa_id_at, wa_id)) THEN :wa_id ELSE wa_id END,
-       wa_id_at = CASE WHEN :wa_id IS NOT NULL AND (wa_id_at IS NULL OR (:wa_id_at, :wa_id) > (wa_id_at, wa_id)) THEN :wa_id_at ELSE wa_id_at END,
+   SET wa_id = CASE WHEN :wa_id IS NOT NULL AND (wa_id_at IS NULL OR (:wa_id_at, :wa_id) > (wa_id_at, coalesce(wa_id, ''))) THEN nullif(:wa_id, '') ELSE wa_id END,
+       wa_id_at = CASE WHEN :wa_id IS NOT NULL AND (wa_id_at IS NULL OR (:wa_id_at, :wa_id) > (wa_id_at, coalesce(wa_id, ''))) THEN :wa_id_at ELSE wa_id_at END,
        bsuid = CASE WHEN :bsuid IS NOT NULL AND (bsuid_at IS NULL OR (:bsuid_at, :bsuid) > (bsuid_at, bsuid)) THEN :bsuid ELSE bsuid END,
        bsuid_at = CASE WHEN :bsuid IS NOT NULL AND (bsuid_at IS NULL OR (:bsuid_at, :bsuid) > (bsuid_at, bsuid)) THEN :bsuid_at ELSE bsuid_at END,
        name = CASE WHEN :name IS NOT NULL AND (name_at IS NULL OR (:name_at, :name) > (name_at, name)) THEN :name ELSE name END,
@@ -231,6 +279,9 @@ UPDATE wa_message_statuses SET lead_id = :lead_id WHERE lead_id = :other_id
 -- name: move_calls
 UPDATE wa_calls SET lead_id = :lead_id WHERE lead_id = :other_id
 
+-- name: move_lead_events
+UPDATE wa_lead_events SET lead_id = :lead_id WHERE lead_id = :other_id
+
 -- name: move_actions
 UPDATE wa_actions SET lead_id = :lead_id WHERE lead_id = :other_id
 
@@ -238,10 +289,12 @@ UPDATE wa_actions SET lead_id = :lead_id WHERE lead_id = :other_id
 DELETE FROM wa_leads WHERE id = :other_id
 
 -- name: insert_message
-INSERT INTO wa_messages (phone_number_id, wamid, account_id, lead_id, lead_evidence, lead_event_id, direction, at, type, text,
-  content, reply_to, reply_id, context, referral, group_id, error_code, error_text, content_at, content_digest)
-VALUES (:phone_number_id, :wamid, :account_id, :lead_id, :lead_evidence, :lead_event_id, :direction, :at, :type, :text,
-  :content, :reply_to, :reply_id, :context, :referral, :group_id, :error_code, :error_text, :at, :digest)
+INSERT INTO wa_messages (phone_number_id, wamid, account_id, lead_id, lead_evidence, lead_event_id, direction, source, at,
+  type, text, content, reply_to, reply_id, context, referral, group_id, told_rank, error_code, error_text,
+  content_evidence)
+VALUES (:phone_number_id, :wamid, :account_id, :lead_id, :lead_evidence, :lead_event_id, :direction, :source, :at,
+  :type, :text, :content, :reply_to, :reply_id, :context, :referral, :group_id, :told_rank, :error_code, :error_text,
+  :content_evidence)
 ON CONFLICT (phone_number_id, wamid) DO NOTHING
 
 -- name: join_message
@@ -252,31 +305,37 @@ UPDATE wa_messages
                             THEN :lead_event_id ELSE lead_event_id END,
        lead_evidence = coalesce(max(lead_evidence, :lead_evidence), lead_evidence, :lead_evidence),
        direction = min(direction, :direction),  -- inbound wins
+       told_rank = coalesce(max(told_rank, :told_rank), told_rank, :told_rank),
        at = min(at, :at)
  WHERE phone_number_id = :phone_number_id AND wamid = :wamid
 
 -- name: join_content
 -- Also on the same event again, so that a newer version's mapping replaces an older one's.
 UPDATE wa_messages
-   SET type = :type, text = :text, content = :content, reply_to = :reply_to, reply_id = :reply_id, context = :context,
-       referral = :referral, group_id = :group_id, error_code = :error_code, error_text = :error_text,
-       content_at = :at, content_digest = :digest
+   SET source = :source, type = :type, text = :text, content = :content, reply_to = :reply_to, reply_id = :reply_id,
+       context = :context, referral = :referral, group_id = :group_id, error_code = :error_code,
+       error_text = :error_text, content_evidence = :content_evidence
  WHERE phone_number_id = :phone_number_id AND wamid = :wamid
-   AND (content_at IS NULL OR (:at, :digest) >= (content_at, content_digest))
+   AND (content_evidence IS NULL OR :content_evidence >= content_evidence)
 
 -- name: put_status
 REPLACE INTO wa_message_statuses (event_id, phone_number_id, wamid, account_id, lead_id, status, at, tag,
-  conversation_id, pricing_model, pricing_type, pricing_category, billable, error_code, error_text)
+  conversation_id, conversation_origin, pricing_model, pricing_type, pricing_category, billable, error_code, error_text,
+  failure_class)
 VALUES (:event_id, :phone_number_id, :wamid, :account_id, :lead_id, :status, :at, :tag,
-  :conversation_id, :pricing_model, :pricing_type, :pricing_category, :billable, :error_code, :error_text)
+  :conversation_id, :conversation_origin, :pricing_model, :pricing_type, :pricing_category, :billable, :error_code,
+  :error_text, :failure_class)
 
 -- name: join_status
-INSERT INTO wa_messages (phone_number_id, wamid, account_id, lead_id, lead_evidence, lead_event_id, direction, at, tag,
-  sent_at, delivered_at, read_at, played_at, failed_at, failed_code, failed_text)
-VALUES (:phone_number_id, :wamid, :account_id, :lead_id, :lead_evidence, :lead_event_id, 'outbound', :at, :tag,
+INSERT INTO wa_messages (phone_number_id, wamid, account_id, lead_id, lead_evidence, lead_event_id, direction, source, at,
+  tag, pricing_model, pricing_type, pricing_category, sent_at, delivered_at, read_at, played_at, failed_at, failed_code,
+  failed_text, failed_class)
+VALUES (:phone_number_id, :wamid, :account_id, :lead_id, :lead_evidence, :lead_event_id, 'outbound', 'status', :at,
+  :tag, :pricing_model, :pricing_type, :pricing_category,
   iif(:status = 'sent', :at, NULL), iif(:status = 'delivered', :at, NULL), iif(:status = 'read', :at, NULL),
   iif(:status = 'played', :at, NULL), iif(:status = 'failed', :at, NULL),
-  iif(:status = 'failed', :error_code, NULL), iif(:status = 'failed', :error_text, NULL))
+  iif(:status = 'failed', :error_code, NULL), iif(:status = 'failed', :error_text, NULL),
+  iif(:status = 'failed', :failure_class, NULL))
 ON CONFLICT (phone_number_id, wamid) DO UPDATE
    SET account_id = coalesce(min(account_id, excluded.account_id), account_id, excluded.account_id),
        lead_id = CASE WHEN excluded.lead_evidence > coalesce(lead_evidence, '')
@@ -286,6 +345,9 @@ ON CONFLICT (phone_number_id, wamid) DO UPDATE
        lead_evidence = coalesce(max(lead_evidence, excluded.lead_evidence), lead_evidence, excluded.lead_evidence),
        at = min(at, excluded.at),
        tag = coalesce(max(tag, excluded.tag), tag, excluded.tag),
+       pricing_model = coalesce(max(pricing_model, excluded.pricing_model), pricing_model, excluded.pricing_model),
+       pricing_type = coalesce(max(pricing_type, excluded.pricing_type), pricing_type, excluded.pricing_type),
+       pricing_category = coalesce(max(pricing_category, excluded.pricing_category), pricing_category, excluded.pricing_category),
        sent_at = coalesce(min(sent_at, excluded.sent_at), sent_at, excluded.sent_at),
        delivered_at = coalesce(min(delivered_at, excluded.delivered_at), delivered_at, excluded.delivered_at),
        read_at = coalesce(min(read_at, excluded.read_at), read_at, excluded.read_at),
@@ -298,16 +360,23 @@ ON CONFLICT (phone_number_id, wamid) DO UPDATE
        failed_text = CASE WHEN excluded.failed_at IS NOT NULL AND (failed_at IS NULL OR
            (excluded.failed_at, coalesce(excluded.failed_code, 0), coalesce(excluded.failed_text, ''))
            < (failed_at, coalesce(failed_code, 0), coalesce(failed_text, '')))
-          THEN excluded.failed_text ELSE failed_text END
+          THEN excluded.failed_text ELSE failed_text END,
+       failed_class = CASE WHEN excluded.failed_at IS NOT NULL AND (failed_at IS NULL OR
+           (excluded.failed_at, coalesce(excluded.failed_code, 0), coalesce(excluded.failed_text, ''))
+           < (failed_at, coalesce(failed_code, 0), coalesce(failed_text, '')))
+          THEN excluded.failed_class ELSE failed_class END
 
 -- name: join_call
 INSERT INTO wa_calls (phone_number_id, call_id, account_id, lead_id, lead_evidence, lead_event_id, direction, at, ringing_at,
-  connect_at, accepted_at, rejected_at, terminate_at, result, started_at, ended_at, duration, tag, error_code,
-  error_text)
+  connect_at, accepted_at, rejected_at, terminate_at, created_at, recording_at, recording_id, transcript_at,
+  transcript_id, result, started_at, ended_at, duration, tag, cta_payload, deeplink_payload, error_code, error_text,
+  failure_class)
 VALUES (:phone_number_id, :call_id, :account_id, :lead_id, :lead_evidence, :lead_event_id, :direction, :at,
   iif(:step = 'ringing', :at, NULL), iif(:step = 'connect', :at, NULL), iif(:step = 'accepted', :at, NULL),
-  iif(:step = 'rejected', :at, NULL), iif(:step = 'terminate', :at, NULL), :result, :started_at, :ended_at,
-  :duration, :tag, :error_code, :error_text)
+  iif(:step = 'rejected', :at, NULL), iif(:step = 'terminate', :at, NULL),
+  iif(:step = 'call_created', :at, NULL), iif(:step = 'call_recording_available', :at, NULL), :recording_id,
+  iif(:step = 'call_transcription_available', :at, NULL), :transcript_id, :result, :started_at, :ended_at,
+  :duration, :tag, :cta_payload, :deeplink_payload, :error_code, :error_text, :failure_class)
 ON CONFLICT (phone_number_id, call_id) DO UPDATE
    SET account_id = coalesce(min(account_id, excluded.account_id), account_id, excluded.account_id),
        lead_id = CASE WHEN excluded.lead_evidence > coalesce(lead_evidence, '')
@@ -322,7 +391,14 @@ ON CONFLICT (phone_number_id, call_id) DO UPDATE
        accepted_at = coalesce(min(accepted_at, excluded.accepted_at), accepted_at, excluded.accepted_at),
        rejected_at = coalesce(min(rejected_at, excluded.rejected_at), rejected_at, excluded.rejected_at),
        terminate_at = coalesce(min(terminate_at, excluded.terminate_at), terminate_at, excluded.terminate_at),
+       created_at = coalesce(min(created_at, excluded.created_at), created_at, excluded.created_at),
+       recording_at = coalesce(min(recording_at, excluded.recording_at), recording_at, excluded.recording_at),
+       recording_id = coalesce(max(recording_id, excluded.recording_id), recording_id, excluded.recording_id),
+       transcript_at = coalesce(min(transcript_at, excluded.transcript_at), transcript_at, excluded.transcript_at),
+       transcript_id = coalesce(max(transcript_id, excluded.transcript_id), transcript_id, excluded.transcript_id),
        result = coalesce(max(result, excluded.result), result, excluded.result),
+       cta_payload = coalesce(max(cta_payload, excluded.cta_payload), cta_payload, excluded.cta_payload),
+       deeplink_payload = coalesce(max(deeplink_payload, excluded.deeplink_payload), deeplink_payload, excluded.deeplink_payload),
        started_at = coalesce(min(started_at, excluded.started_at), started_at, excluded.started_at),
        ended_at = coalesce(max(ended_at, excluded.ended_at), ended_at, excluded.ended_at),
        duration = coalesce(max(duration, excluded.duration), duration, excluded.duration),
@@ -332,11 +408,28 @@ ON CONFLICT (phone_number_id, call_id) DO UPDATE
           THEN excluded.error_code ELSE error_code END,
        error_text = CASE WHEN excluded.error_code IS NOT NULL AND (error_code IS NULL OR
            (excluded.error_code, coalesce(excluded.error_text, '')) > (error_code, coalesce(error_text, '')))
-          THEN excluded.error_text ELSE error_text END
+          THEN excluded.error_text ELSE error_text END,
+       failure_class = CASE WHEN excluded.error_code IS NOT NULL AND (error_code IS NULL OR
+           (excluded.error_code, coalesce(excluded.error_text, '')) > (error_code, coalesce(error_text, '')))
+          THEN excluded.failure_class ELSE failure_class END
 
 -- name: put_account_event
-REPLACE INTO wa_account_events (event_id, account_id, phone_number_id, notice, at, detail)
-VALUES (:event_id, :account_id, :phone_number_id, :notice, :at, :detail)
+REPLACE INTO wa_account_events (event_id, account_id, phone_number_id, notice, severity, subject, what, reason, at, detail)
+VALUES (:event_id, :account_id, :phone_number_id, :notice, :severity, :subject, :what, :reason, :at, :detail)
+
+-- name: put_lead_event
+REPLACE INTO wa_lead_events (event_id, topic, ident, lead_id, account_id, phone_number_id, what, ref, at, detail)
+VALUES (:event_id, :topic, :ident, :lead_id, :account_id, :phone_number_id, :what, :ref, :at, :detail)
+
+-- name: count_drift
+INSERT INTO wa_drift (kind, path, detail, events, first_at, last_at, event_id)
+VALUES (:kind, :path, :detail, 1, :at, :at, :event_id)
+ON CONFLICT (kind, path, detail) DO UPDATE
+   SET events = events + 1, first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)
+
+-- name: get_drift
+SELECT d.kind, d.path, d.detail, d.events, d.first_at, d.last_at, d.event_id, e.tipo_evento, e.payload_original
+  FROM wa_drift d JOIN wa_events e ON e.id = d.event_id ORDER BY d.last_at DESC, d.path, d.kind, d.detail
 
 -- name: queue_action
 INSERT INTO wa_actions (idempotency_key, event_id, lead_id, action, target, payload)

@@ -1,0 +1,135 @@
+"""What else happens with a lead: preferences, payments, groups, synced contacts, conversions, handovers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..changes import Change, LeadNoted, Person
+from ..events import Event, canonical
+from ..payload import Contact, Status, read
+from ..payload.users import AutomaticEvent, ContactSync, Group, Handover, Preference
+from ..payload.users import Person as Participant
+from .people import contact_of, lead_seen, person
+from .registry import Registry
+
+registry = Registry()
+
+
+@registry.on("preference.*")
+def preference(event: Event) -> Iterable[Change]:
+    """The lead stopped or resumed marketing messages."""
+    told = read(Preference, event.item)
+    contact = contact_of(event)
+    who = person(event, contact, wa_id=told.wa_id, bsuid=told.user_id, parent_bsuid=told.parent_user_id)
+    return _noted(event, who, contact, "preference", told.value, ref=told.category)
+
+
+@registry.on("payment.*")
+def payment(event: Event) -> Iterable[Change]:
+    """How far a lead's payment has come; a refund tells it once more."""
+    told = read(Status, event.item)
+    contact = contact_of(event)
+    who = person(
+        event,
+        contact,
+        wa_id=told.recipient_id or told.from_,
+        bsuid=told.recipient_user_id,
+        parent_bsuid=told.recipient_parent_user_id,
+    )
+    ref = told.payment.reference_id if told.payment else None
+    return _noted(event, who, contact, "payment", told.status.lower(), ref=ref)
+
+
+@registry.on("contact_sync.*")
+def contact_sync(event: Event) -> Iterable[Change]:
+    """An entry of the phone app's contact book; its name is the one that the business gave."""
+    told = read(ContactSync, event.item)
+    book = told.contact
+    entry: dict[str, Any] = (
+        {"profile": {"name": (book.full_name or book.first_name), "username": book.username}} if book else {}
+    )
+    contact = read(Contact, entry)
+    who = person(
+        event,
+        contact,
+        wa_id=book.phone_number if book else None,
+        bsuid=book.user_id if book else None,
+        parent_bsuid=book.parent_user_id if book else None,
+    )
+    return _noted(event, who, contact, "contact", told.action)
+
+
+@registry.on("automatic.*")
+def automatic(event: Event) -> Iterable[Change]:
+    """A lead or a purchase that Meta recognised in a chat; names the message alone, mostly."""
+    told = read(AutomaticEvent, event.item)
+    contact = contact_of(event)
+    who = person(event, contact, wa_id=None, bsuid=None, parent_bsuid=None)
+    return _noted(event, who, contact, "conversion", told.event_name, ref=told.id)
+
+
+@registry.on("group.*")
+def group(event: Event) -> Iterable[Change]:
+    """What happened to a group: a note for everybody whom it names, or one without a lead."""
+    told = read(Group, event.item)
+    people: dict[Person, Contact] = {}
+    for each in (told, *told.added_participants, *told.removed_participants, *told.failed_participants):
+        contact = read(Contact, {"profile": {"username": each.username}})
+        if who := _participant(event, each, contact):
+            people.setdefault(who, contact)
+    for who, contact in people.items():
+        yield from _noted(event, who, contact, "group", told.type, ref=told.group_id)
+    if not people:
+        yield from _noted(event, None, Contact(), "group", told.type, ref=told.group_id)
+
+
+@registry.on("handover.*")
+def handover(event: Event) -> Iterable[Change]:
+    """Another app took the chat over; told of a phone number alone, so never of a username user."""
+    told = read(Handover, event.item)
+    contact = contact_of(event)
+    who = person(
+        event, contact, wa_id=told.sender.phone_number if told.sender else None, bsuid=None, parent_bsuid=None
+    )
+    control = told.control_passed or told.control_taken
+    what = event.type.partition(".")[2]
+    return _noted(event, who, contact, "handover", what, ref=control.new_owner_role if control else None)
+
+
+@registry.on("consumer_profile")
+def consumer_profile(event: Event) -> Iterable[Change]:
+    """A field that Meta names and does not document: whoever it names, and all of it."""
+    item = event.item if isinstance(event.item, dict) else {}
+    contact = contact_of(event)
+    about = read(Participant, item)
+    who = _participant(event, about, contact)
+    return _noted(event, who, contact, "profile", "update")
+
+
+def _participant(event: Event, told: Participant, contact: Contact) -> Person | None:
+    phone = told.wa_id or told.input
+    return person(
+        event,
+        contact,
+        wa_id=phone if phone and phone.lstrip("+").isdecimal() else None,
+        bsuid=told.user_id,
+        parent_bsuid=told.parent_user_id,
+    )
+
+
+def _noted(
+    event: Event, who: Person | None, contact: Contact, topic: str, what: str | None, *, ref: str | None = None
+) -> Iterable[Change]:
+    if who and event.at:
+        yield lead_seen(who, contact, event.at, inbound=False)
+    yield LeadNoted(
+        account_id=event.account_id,
+        phone_number_id=event.phone_number_id,
+        person=who if event.at else None,
+        topic=topic,
+        what=what or "unknown",
+        ref=ref or None,
+        at=event.at,
+        detail=canonical(event.item),
+    )
