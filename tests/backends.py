@@ -91,4 +91,6 @@ def crm(backend, store):
                     named[name] = digests[named[name]]
             rows.append(named)
         dump[table] = sorted(rows, key=repr)
+    events = backend.rows(store, "SELECT digest, lead_id FROM wa_events WHERE state = 'processed'")
+    dump["wa_events"] = sorted((row["digest"], leads.get(row["lead_id"], "")) for row in events)
     return dump

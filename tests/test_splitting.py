@@ -78,9 +78,9 @@ SHAPES = {  # name: the body, then "type key" of each event; {P} is the number's
     ),
     "calls": (
         delivery("calls", calls=[call(), call("terminate")], statuses=[RINGING]),
-        "call.ringing call:{P}:wacid.C1:ringing",
         "call.connect call:{P}:wacid.C1:connect",
         "call.terminate call:{P}:wacid.C1:terminate",
+        "call.ringing call:{P}:wacid.C1:ringing",
     ),
     "echo": (delivery("smb_message_echoes", message_echoes=[message()]), "echo.text echo:{P}:wamid.M1"),
     "old media": (delivery("history", messages=[message("image")]), "history.image history:{P}:wamid.M1:image"),

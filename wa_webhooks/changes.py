@@ -7,7 +7,8 @@ that any order, repetition or interruption of events ends in the same rows. Each
 * latest: the larger time wins (last seen);
 * newest: the value with the larger (time, value) wins, absent values never win (names, texts).
 
-Every field is text, a number, a boolean, a time or None, and every change turns into JSON and back.
+Every field is text, a number, a boolean, a time or None, and every change turns into JSON. Changes are values: nobody
+alters them. Those that come in every event are not frozen all the same, since freezing triples the time to make one.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Person:
         return self.user_id or self.wa_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class LeadSeen:
     """A lead was there: made if new, its ids joined, its name and username newest, first and last event widened."""
 
@@ -77,7 +78,7 @@ class IdentityChanged:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class MessageSeen:
     """A message exists, with what this event tells of it. Joined by (`phone_number_id`, `wamid`), newest content.
 
@@ -110,7 +111,7 @@ class MessageSeen:
     error_text: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class StatusSeen:
     """A business message reached a status. One history row an event; each status' earliest time on the message.
 
@@ -137,7 +138,7 @@ class StatusSeen:
     failure_class: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class CallSeen:
     """A step of a call: `connect`, `terminate`, `ringing`, `accepted`, `rejected` or another. Joined by `call_id`.
 

@@ -8,6 +8,8 @@ import math
 import re
 from typing import Any
 
+from pydantic_core import from_json
+
 from .errors import PayloadError
 
 _DEEPEST = 100
@@ -20,6 +22,15 @@ _UNDECODED = re.compile("unreadable:[0-9a-f]{64}")
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"')
 _BRACKETS = re.compile(r"[\[\]{}]")
 
+_PLAIN_NUMBERS = bytes.maketrans(b"123456789E", b"000000000e")
+_MANY_DIGITS = b"0" * 200
+"""With fewer, and an exponent of two digits, no number is out of range."""
+
+_UNSTORABLE = re.compile(
+    rb"\\u(?:0000|[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u)[dD][c-fC-F])", re.DOTALL
+)
+"""NUL and lone surrogates in JSON: they can stand there as escapes alone."""
+
 
 def decode(body: bytes) -> Any:
     """Return the JSON in `body`.
@@ -29,6 +40,11 @@ def decode(body: bytes) -> Any:
     """
     if not body:
         raise PayloadError("the body is empty")
+    if body.count(b"[") + body.count(b"{") <= _DEEPEST and not _may_overflow(body):
+        try:
+            return from_json(body, allow_inf_nan=False)
+        except ValueError:
+            pass  # json takes more, and explains better what is wrong
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
@@ -36,11 +52,22 @@ def decode(body: bytes) -> Any:
     if _depth(text) > _DEEPEST:
         raise PayloadError("the JSON is nested too deeply")
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as exc:
         raise PayloadError(f"the body is not JSON: {exc.msg} (line {exc.lineno}, column {exc.colno})") from exc
     except ValueError as exc:  # a constant such as NaN, or a number of thousands of digits
         raise PayloadError(f"the body is not JSON: {exc}") from exc
+
+
+def _may_overflow(body: bytes) -> bool:
+    """Whether a number may be out of range. pydantic's parser, twice as fast as json, would read it as infinite."""
+    plain = body.translate(_PLAIN_NUMBERS, b"+")
+    return b"e000" in plain or _MANY_DIGITS in plain
+
+
+def is_storable(body: bytes) -> bool:
+    """Whether no text in a body of JSON holds NUL or a lone surrogate, which no database column takes."""
+    return b"\\u" not in body or not _UNSTORABLE.search(body)
 
 
 def keep_undecoded(body: bytes) -> tuple[str, dict[str, str]]:
@@ -79,3 +106,6 @@ def _finite(text: str) -> float:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)

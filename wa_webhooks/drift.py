@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from .payload.base import Known, Shape, Tolerant, parse_timestamp
 from .payload.envelope import FIELD_MODELS, VALUE_FIELDS, Entry, Envelope, Value
+from .payload.messages import Body
 
 _MOST = 20
 """Findings of one event: enough to see what changed, and no way to fill a table."""
@@ -78,7 +79,8 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
 class _Rule:
     """What a model says of one key."""
 
-    fits: Callable[[Any], bool]
+    types: frozenset[type]
+    check: Callable[[Any], bool] | None
     model: type[Shape] | None
     known: frozenset[str] | None
 
@@ -93,7 +95,7 @@ def _in_object(value: dict[str, Any], rules: Rules, path: str) -> Iterator[Findi
             yield Finding(KEY, f"{path}.{key[:_LONGEST]}")
         elif inner is None or inner == "":
             continue
-        elif not rule.fits(inner):
+        elif type(inner) not in rule.types or (rule.check and not rule.check(inner)):
             yield Finding(SHAPE, f"{path}.{key}", _shape_of(inner))
         elif rule.model is not None:
             yield from _inside(inner, rule.model, f"{path}.{key}")
@@ -121,7 +123,10 @@ def _unknown_keys(value: dict[str, Any], rules: Rules, path: str) -> Iterator[Fi
 @cache
 def _rules(model: type[Shape]) -> Rules:
     """Return what a model says of each key, by every name that the key has."""
-    return {key: _rule(info) for name, info in model.model_fields.items() for key in _keys(name, info)}
+    rules = {key: _rule(info) for name, info in model.model_fields.items() for key in _keys(name, info)}
+    if issubclass(model, Body):
+        rules |= {key: _Rule(_TYPES["object"], None, shape, None) for key, shape in model.contents.items()}
+    return rules
 
 
 def _keys(name: str, info: FieldInfo) -> list[str]:
@@ -137,7 +142,7 @@ def _rule(info: FieldInfo) -> _Rule:
     if "time" in info.metadata:
         shape = "time"
     upper = frozenset(word.upper() for word in known) if known else None
-    return _Rule(_FITS[shape], _model_in(info.annotation), upper)
+    return _Rule(_TYPES[shape], _CHECKS.get(shape), _model_in(info.annotation), upper)
 
 
 def _model_in(annotation: Any) -> type[Shape] | None:
@@ -148,23 +153,27 @@ def _model_in(annotation: Any) -> type[Shape] | None:
 
 
 def _is_number(value: Any) -> bool:
-    if isinstance(value, str):
-        try:
-            float(value)
-        except ValueError:
-            return False
-        return True
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
 
 
-_FITS: Mapping[str, Callable[[Any], bool]] = {
-    "text": lambda value: isinstance(value, str | int | float) and not isinstance(value, bool),
+_WRITTEN = frozenset({str, int, float})
+_TYPES: Mapping[str, frozenset[type]] = {
+    "text": _WRITTEN,
+    "number": _WRITTEN,
+    "time": _WRITTEN,
+    "boolean": frozenset({bool}),
+    "object": frozenset({dict}),
+    "list": frozenset({list}),
+    "anything": frozenset({str, int, float, bool, dict, list}),
+}
+"""What decoded JSON has for each shape: exact types, since a boolean is no number."""
+_CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "number": _is_number,
-    "boolean": lambda value: isinstance(value, bool),
     "time": lambda value: parse_timestamp(value) is not None,
-    "object": lambda value: isinstance(value, dict),
-    "list": lambda value: isinstance(value, list),
-    "anything": lambda _: True,
 }
 
 

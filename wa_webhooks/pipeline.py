@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from . import signature
 from .changes import Change
 from .drift import findings
 from .errors import HandlersMissingError, StoreError, WaHooksError
 from .events import Event
-from .handlers import Handler, Registry, builtin, name_of
+from .handlers import Registry, builtin, name_of
 from .origin import Origin
 from .retry import RetryPolicy, patiently
 from .splitting import restore, split
@@ -41,6 +41,8 @@ from .stores.base import (
 from .version import __version__
 
 ClaimedT = TypeVar("ClaimedT")
+
+_CHANGES = frozenset(get_args(Change))
 
 KEPT_HEADERS = (signature.HEADER.lower(), "user-agent", "content-type")
 """Headers that a delivery keeps: what checking its signature again or telling its sender needs."""
@@ -85,7 +87,10 @@ def handle(event: Event, registry: Registry) -> tuple[Change, ...]:
     failures: list[BaseException] = []
     for handler in registry.matching(event.type):
         try:
-            changes.extend(_changes(handler, event))
+            for change in handler(event) or ():
+                if type(change) not in _CHANGES:
+                    raise TypeError(f"a handler gives changes, not {type(change).__name__}")  # noqa: TRY301 - as any fault of a handler
+                changes.append(change)
         except (Exception, SystemExit) as exc:  # noqa: BLE001 - whatever it raises fails its event, nothing else
             exc.add_note(f"in handler {name_of(handler)}")
             failures.append(exc)
@@ -94,14 +99,6 @@ def handle(event: Event, registry: Registry) -> tuple[Change, ...]:
             failures[0].add_note(f"also: {type(other).__name__}: {other}")
         raise failures[0]
     return tuple(changes)
-
-
-def _changes(handler: Handler, event: Event) -> Iterator[Change]:
-    """What one handler gives; None is no changes."""
-    for change in handler(event) or ():
-        if not isinstance(change, Change):
-            raise TypeError(f"a handler gives changes, not {type(change).__name__}")
-        yield change
 
 
 def _now() -> datetime:

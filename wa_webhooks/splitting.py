@@ -10,13 +10,13 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from .decoding import decode, keep_undecoded, undecoded
+from .decoding import decode, is_storable, keep_undecoded, undecoded
 from .errors import PayloadError
-from .events import FIELD_TYPES, ITEM_KINDS, WHATSAPP_OBJECT, Event, canonical
+from .events import FIELD_TYPES, ITEM_KINDS, WHATSAPP_OBJECT, Event
 from .numbers import digits
 from .payload.base import all_storable, parse_timestamp, storable
 
@@ -26,6 +26,12 @@ _LONGEST_KEY = 512
 _SURROUNDINGS = frozenset({"messaging_product", "metadata", "contacts"})
 """Keys of a value that describe its items and are no event of their own."""
 
+_AROUND = ("messaging_product", "metadata")
+"""Those of them that stay with every item; contacts only with the one that they are about."""
+
+_OUR_NUMBER = ("metadata", "recipient", "phone_number_settings")
+"""Objects of a value that name the business's own number; the last two in fields of their own alone."""
+
 _PHONE_KEYS = ("from", "to", "recipient_id", "recipient_participant_id", "wa_id")
 _USER_KEYS = ("from_user_id", "to_user_id", "recipient_user_id", "recipient_participant_user_id", "user_id")
 _PARTICIPANT_KEYS = ("recipient_participant_user_id", "recipient_participant_id", "participant_recipient_id")
@@ -33,9 +39,6 @@ _PARTICIPANT_KEYS = ("recipient_participant_user_id", "recipient_participant_id"
 
 _OF_MESSAGES = frozenset({"message", "echo", "history", "status", "automatic", "payment"})
 """Kinds of items whose `id` is a message's."""
-
-_UNSTORABLE = re.compile(r"\\u(?:0000|d[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..\\u)d[c-f])")
-"""NUL and lone surrogates in canonical JSON."""
 
 
 def split(body: bytes, received_at: datetime | None = None) -> tuple[Event, ...]:
@@ -45,13 +48,14 @@ def split(body: bytes, received_at: datetime | None = None) -> tuple[Event, ...]
     """
     try:
         payload = decode(body)
-        return tuple(draft.event(i, received_at) for i, draft in enumerate(_drafts(payload)))
     except PayloadError as exc:
-        problem = str(exc)
-    key, payload = keep_undecoded(body)
-    draft = _unreadable(payload, problem)
-    draft.natural_key = (key,)
-    return (draft.event(0),)
+        key, kept = keep_undecoded(body)
+        return (Event(key=key, type="unreadable", payload=kept, problem=str(exc)),)
+    day = f"{received_at:%Y-%m-%d}" if received_at else None
+    events = tuple(_events(payload, clean=is_storable(body), day=day))
+    for position, event in enumerate(events):
+        event.position = position
+    return events
 
 
 def restore(*, key: str, payload: Any, position: int) -> Event:
@@ -60,63 +64,13 @@ def restore(*, key: str, payload: Any, position: int) -> Event:
     The type, times and ids are read anew, so that a newer version's reading applies; the key stays.
     """
     body = undecoded(key, payload)
-    event = next(_drafts(payload)).event(position) if body is None else split(body)[0]
-    return replace(event, key=key, position=position)
+    event = next(_events(payload, clean=False, day=None)) if body is None else split(body)[0]
+    event.key, event.position = key, position
+    return event
 
 
-@dataclass(slots=True, kw_only=True)
-class _Draft:
-    """An event in the making: what `_drafts` found, before its key is known."""
-
-    type: str
-    payload: Any
-    natural_key: tuple[Any, ...] | None = None
-    at: Any = None
-    account_id: str | None = None
-    phone_number_id: str | None = None
-    business_number: str | None = None
-    message_id: str | None = None
-    call_id: str | None = None
-    foreign_object: str | None = None
-    problem: str | None = None
-    item: Any = None
-    contact: Any = None
-
-    def event(self, position: int, received_at: datetime | None = None) -> Event:
-        text = canonical(self.payload)
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        if "\\u" in text and _UNSTORABLE.search(text):
-            self.item, self.contact = all_storable(self.item), all_storable(self.contact)
-        return Event(
-            key=self._key(digest, received_at),
-            type=self.type,
-            payload=self.payload,
-            digest=digest,
-            position=position,
-            at=parse_timestamp(self.at),
-            account_id=self.account_id,
-            phone_number_id=self.phone_number_id,
-            business_number=self.business_number,
-            message_id=self.message_id,
-            call_id=self.call_id,
-            foreign_object=self.foreign_object,
-            problem=self.problem,
-            item=self.item,
-            contact=self.contact,
-        )
-
-    def _key(self, digest: str, received_at: datetime | None) -> str:
-        day = [f"{received_at:%Y-%m-%d}"] if received_at and self.type.startswith("error.") else []
-        parts = self.natural_key or (self.type, self.phone_number_id or self.account_id or "-", digest, *day)
-        key = ":".join(parts)
-        if not (key.isascii() and key.isprintable()):
-            key = ":".join(_key_part(part) for part in parts)
-        if len(key) > _LONGEST_KEY:
-            key = f"{self.type.partition('.')[0]}:sha256:{hashlib.sha256(key.encode()).hexdigest()}"
-        return key
-
-
-def _drafts(payload: Any) -> Iterator[_Draft]:
+def _events(payload: Any, *, clean: bool, day: str | None) -> Iterator[Event]:
+    """The events of a decoded body; `clean` if no text in it needs to be made storable."""
     entries = payload.get("entry") if isinstance(payload, dict) else None
     if not isinstance(entries, list):
         found = "an object without an `entry` list" if isinstance(payload, dict) else _json_kind(payload)
@@ -124,16 +78,12 @@ def _drafts(payload: Any) -> Iterator[_Draft]:
         return
     if not entries:
         yield _unreadable(payload, "the envelope has no entries")
-    kind = payload.get("object")
-    envelope = {"object": kind} if "object" in payload else {}
-    foreign = None if kind == WHATSAPP_OBJECT or "object" not in payload else _id(kind) or "null"
+    envelope = {"object": payload["object"]} if "object" in payload else {}
     for entry in entries:
-        for draft in _entry_drafts(envelope, entry):
-            draft.foreign_object = foreign
-            yield draft
+        yield from _entry_events(envelope, entry, clean=clean, day=day)
 
 
-def _entry_drafts(envelope: dict[str, Any], entry: Any) -> Iterator[_Draft]:
+def _entry_events(envelope: dict[str, Any], entry: Any, *, clean: bool, day: str | None) -> Iterator[Event]:
     changes = entry.get("changes") if isinstance(entry, dict) else None
     if not isinstance(changes, list) or not changes:
         yield _unreadable({**envelope, "entry": [entry]}, "the entry has no changes")
@@ -144,72 +94,97 @@ def _entry_drafts(envelope: dict[str, Any], entry: Any) -> Iterator[_Draft]:
             payload = {**envelope, "entry": [{**around, "changes": [change]}]}
             yield _unreadable(payload, "the change has no value")
         else:
-            yield from _Place(envelope, around, change).drafts()
+            yield from _Place(envelope, around, change, clean=clean, day=day).events()
 
 
 class _Place:
     """Where in a delivery an item stands: everything around it that its payload keeps."""
 
-    def __init__(self, envelope: dict[str, Any], entry: dict[str, Any], change: dict[str, Any]) -> None:
-        self.envelope, self.entry, self.change = envelope, entry, change
+    def __init__(
+        self, envelope: dict[str, Any], entry: dict[str, Any], change: dict[str, Any], *, clean: bool, day: str | None
+    ) -> None:
+        self.envelope, self.entry, self.change, self.clean, self.day = envelope, entry, change, clean, day
         self.value = value = change["value"]
-        self.field = change.get("field")
-        # An entry about a partner's client has the partner's id; the account it is about stands inside.
-        self.account_id = _inner_id(value, ("waba_info",), "waba_id") or _id(entry.get("id"))
-        numbers = ("metadata", "recipient", "phone_number_settings")
-        self.phone_number_id = _inner_id(value, numbers, "phone_number_id")
-        self.business_number = digits(_inner_id(value, numbers, "display_phone_number"))
-        self.around = (
-            {name: value[name] for name in value if name in _SURROUNDINGS and name != "contacts"}
-            if isinstance(value, dict)
-            else {}
-        )
+        self.field = field = change.get("field")
+        self.known = FIELD_TYPES.get(field) if isinstance(field, str) else None
+        kind = envelope.get("object", WHATSAPP_OBJECT)
+        self.foreign_object = None if kind == WHATSAPP_OBJECT else _id(kind) or "null"
+        self.account_id = _id(entry.get("id"))
+        self.phone_number_id: str | None = None
+        self.business_number: str | None = None
+        self.around: dict[str, Any] = {}
+        if not isinstance(value, dict):
+            return
+        if isinstance(client := value.get("waba_info"), dict):
+            # An entry about a partner's client has the partner's id; the account it is about stands inside.
+            self.account_id = _id(client.get("waba_id")) or self.account_id
+        for name in _OUR_NUMBER if self.known else _OUR_NUMBER[:1]:
+            if isinstance(about := value.get(name), dict):
+                self.phone_number_id = self.phone_number_id or _id(about.get("phone_number_id"))
+                self.business_number = self.business_number or digits(_id(about.get("display_phone_number")))
+        self.around = {name: value[name] for name in _AROUND if name in value}
 
     def reduced(self, value: Any) -> dict[str, Any]:
         """The envelope with `value` in place of the change's own."""
         return {**self.envelope, "entry": [{**self.entry, "changes": [{**self.change, "value": value}]}]}
 
-    def draft(self, type_: str, payload: Any, *, at: Any, item: Any, contact: Any = None) -> _Draft:
-        return _Draft(
+    def event(
+        self, type_: str, value: Any, item: Any, *, at: Any = None, contact: Any = None, ids: _Ids | None = None
+    ) -> Event:
+        """Return the event of `item`, whose payload is the envelope with `value`."""
+        named, message_id, call_id = ids or _NO_IDS
+        event = Event(
+            key="",
             type=type_,
-            payload=payload,
-            at=at or self.entry.get("time"),
-            item=item,
-            contact=contact,
+            payload=self.reduced(value),
+            at=parse_timestamp(at or self.entry.get("time")),
             account_id=self.account_id,
             phone_number_id=self.phone_number_id,
             business_number=self.business_number,
+            message_id=message_id,
+            call_id=call_id,
+            foreign_object=self.foreign_object,
+            item=item if self.clean else all_storable(item),
+            contact=contact if self.clean else all_storable(contact),
         )
+        where = self.phone_number_id or self.account_id or "-"
+        if named is not None:
+            event.key = _key(named[0], where, *named[1:])
+        else:
+            # Platform errors have neither id nor time: the same one on another day is another.
+            day = [self.day] if self.day and type_.startswith("error.") else []
+            event.key = _key(type_, where, event.digest, *day)
+        return event
 
-    def drafts(self) -> Iterator[_Draft]:
+    def events(self) -> Iterator[Event]:
         value = self.value
-        if not isinstance(value, dict) or (isinstance(self.field, str) and self.field in FIELD_TYPES):
+        if not isinstance(value, dict) or self.known:
             yield self._whole()
             return
         arrays = _arrays(value)
-        standby = value.get("standby")
-        has_standby = bool(_arrays(standby))
+        has_standby = bool(_arrays(value.get("standby")))
         summary = isinstance(value.get("conversation_context"), dict)
         if not arrays and not has_standby and not summary:
             yield self._whole()
             return
-        yield from self._items(value, arrays, self.around, value.get("contacts"))
+        yield from self._items(value, arrays)
         if has_standby:
             yield from self._standby(value["standby"])
         if summary:
             yield self._summary(value)
-        passed_over = {*_SURROUNDINGS, *(name for name in ITEM_KINDS if value.get(name) == []), *arrays}
-        passed_over |= {name for name, told in (("standby", has_standby), ("conversation_context", summary)) if told}
-        rest = {name: value[name] for name in value if name not in passed_over}
+        rest = {name: inner for name, inner in value.items() if name not in _SURROUNDINGS and name not in arrays}
+        if rest:
+            rest = {name: inner for name, inner in rest.items() if not (inner == [] and name in ITEM_KINDS)}
+            for name, told in (("standby", has_standby), ("conversation_context", summary)):
+                if told:
+                    del rest[name]
         if rest:
             label = _label(self.field, "absent")
-            payload = self.reduced({**self.around, **rest})
-            yield self.draft(f"unknown.{label}", payload, at=rest.get("timestamp"), item=rest)
+            yield self.event(f"unknown.{label}", {**self.around, **rest}, rest, at=rest.get("timestamp"))
 
-    def _items(
-        self, holder: dict[str, Any], arrays: list[str], around: dict[str, Any], contacts: Any, within: str = ""
-    ) -> Iterator[_Draft]:
+    def _items(self, holder: dict[str, Any], arrays: list[str], within: str = "") -> Iterator[Event]:
         """An event for each element of the holder's arrays; `within` is the object that the holder is, if any."""
+        contacts = holder.get("contacts")
         for name in arrays:
             for item in holder[name]:
                 if name == "history" and isinstance(item, dict) and not within:
@@ -217,67 +192,64 @@ class _Place:
                     continue
                 found = _contacts_of(item, contacts)
                 inside = {"contacts": found, name: [item]} if found else {name: [item]}
-                payload = self.reduced({**around, within: inside} if within else {**around, **inside})
-                yield self._item(name, item, payload, found[0] if found else None, within)
+                value = {**self.around, within: inside} if within else {**self.around, **inside}
+                yield self._item(name, item, value, found[0] if found else None, within)
 
-    def _standby(self, standby: dict[str, Any]) -> Iterator[_Draft]:
+    def _standby(self, standby: dict[str, Any]) -> Iterator[Event]:
         """What stands inside `standby`: chats that another app is in control of."""
         arrays = _arrays(standby)
-        yield from self._items(standby, arrays, self.around, standby.get("contacts"), "standby")
-        rest = {name: standby[name] for name in standby if name not in arrays and name != "contacts"}
-        rest = {name: inner for name, inner in rest.items() if not (name in ITEM_KINDS and inner == [])}
+        yield from self._items(standby, arrays, "standby")
+        passed_over = {"contacts", *arrays, *(name for name in ITEM_KINDS if standby.get(name) == [])}
+        rest = {name: inner for name, inner in standby.items() if name not in passed_over}
         if rest:
-            payload = self.reduced({**self.around, "standby": rest})
-            yield self.draft("unknown.standby", payload, at=rest.get("timestamp"), item=rest)
+            yield self.event("unknown.standby", {**self.around, "standby": rest}, rest, at=rest.get("timestamp"))
 
-    def _summary(self, value: dict[str, Any]) -> _Draft:
+    def _summary(self, value: dict[str, Any]) -> Event:
         """What a chat was about, for who takes it over."""
         item = value["conversation_context"]
         found = _contacts_of(item, value.get("contacts"))
         beside = {"contacts": found} if found else {}
-        payload = self.reduced({**self.around, **beside, "conversation_context": item})
-        contact = found[0] if found else None
-        return self.draft(
-            "handover.conversation_context", payload, at=item.get("timestamp"), item=item, contact=contact
+        return self.event(
+            "handover.conversation_context",
+            {**self.around, **beside, "conversation_context": item},
+            item,
+            at=item.get("timestamp"),
+            contact=found[0] if found else None,
         )
 
-    def _history(self, item: dict[str, Any]) -> Iterator[_Draft]:
+    def _history(self, item: dict[str, Any]) -> Iterator[Event]:
         """An event for each message of an old chat; one for a chat or a chunk that has none."""
         threads = item.get("threads")
         if "errors" in item or not isinstance(threads, list) or not threads:
             label = "errors" if "errors" in item else "chunk"
-            payload = self.reduced({**self.around, "history": [item]})
-            yield self.draft(f"history.{label}", payload, at=None, item=item)
+            yield self.event(f"history.{label}", {**self.around, "history": [item]}, item)
             return
         for thread in threads:
             messages = thread.get("messages") if isinstance(thread, dict) else None
-            if not isinstance(messages, list) or not messages:
-                payload = self.reduced({**self.around, "history": [{**item, "threads": [thread]}]})
-                yield self.draft("history.thread", payload, at=None, item=thread, contact=_chat_partner(thread))
-                continue
             contact = _chat_partner(thread)
+            if not isinstance(messages, list) or not messages:
+                value = {**self.around, "history": [{**item, "threads": [thread]}]}
+                yield self.event("history.thread", value, thread, contact=contact)
+                continue
             for message in messages:
                 alone = {**item, "threads": [{**thread, "messages": [message]}]}
-                payload = self.reduced({**self.around, "history": [alone]})
-                yield self._item("messages", message, payload, contact)
+                yield self._item("messages", message, {**self.around, "history": [alone]}, contact)
 
-    def _whole(self) -> _Draft:
-        value, field = self.value, self.field
-        known = FIELD_TYPES.get(field) if isinstance(field, str) else None
-        label = known or f"unknown.{_label(field, 'absent')}"
-        is_object = isinstance(value, dict)
-        if known == "handover":
-            label = f"handover.{_label(value.get('type') if is_object else None, 'unknown')}"
-        contacts = value.get("contacts") if is_object else None
+    def _whole(self) -> Event:
+        value = self.value
+        label = self.known or f"unknown.{_label(self.field, 'absent')}"
+        told = value if isinstance(value, dict) else {}
+        if self.known == "handover":
+            label = f"handover.{_label(told.get('type'), 'unknown')}"
+        contacts = told.get("contacts")
         contact = contacts[0] if isinstance(contacts, list) and contacts and isinstance(contacts[0], dict) else None
-        at = value.get("timestamp") if is_object else None
-        return self.draft(label, self.reduced(value), at=at, item=value, contact=contact)
+        return self.event(label, value, value, at=told.get("timestamp"), contact=contact)
 
-    def _item(self, name: str, item: Any, payload: dict[str, Any], contact: Any, within: str = "") -> _Draft:
+    def _item(self, name: str, item: Any, value: dict[str, Any], contact: Any, within: str = "") -> Event:
         if not isinstance(item, dict):
-            draft = self.draft("unreadable", payload, at=None, item=item)
-            draft.problem = f"an element of {name} is not an object"
-            return draft
+            event = self.event("unreadable", value, item)
+            event.problem = f"an element of {name} is not an object"
+            return event
         kind, discriminator = ITEM_KINDS[name]
         label = _label(item.get(discriminator), "unknown") if discriminator else name
         if name == "statuses":
@@ -287,17 +259,46 @@ class _Place:
         elif kind == "echo" and within:
             sent = item.get("message")
             label = _label(sent.get("type") if isinstance(sent, dict) else None, "unknown")
-        draft = self.draft(f"{kind}.{label}", payload, at=_told_at(item), item=item, contact=contact)
-        if kind in ("message", "echo"):
-            draft.type = _message_type(kind, item, label)
-        item_id = _id(item.get("id"))
-        if item_id is not None:
-            _name_item(draft, kind, item_id, item, label)
+        type_ = _message_type(kind, item, label) if kind in ("message", "echo") else f"{kind}.{label}"
+        ids = _ids_of(f"{within}.{kind}" if within else kind, kind, item, label)
         if within:
-            draft.type = f"{within}.{draft.type}"
-            if draft.natural_key:
-                draft.natural_key = (f"{within}.{draft.natural_key[0]}", *draft.natural_key[1:])
-        return draft
+            type_ = f"{within}.{type_}"
+        return self.event(type_, value, item, at=_told_at(item), contact=contact, ids=ids)
+
+
+_Ids = tuple[tuple[str, ...] | None, str | None, str | None]
+"""The natural key without the place, if there is one; the message's id; the call's id."""
+
+_NO_IDS: _Ids = (None, None, None)
+
+
+def _ids_of(prefix: str, kind: str, item: Mapping[str, Any], label: str) -> _Ids:
+    """What names an item with an id, and ties its event to the message or call."""
+    item_id = _id(item.get("id"))
+    if item_id is None:
+        return _NO_IDS
+    if kind == "call":
+        return (prefix, item_id, label), None, item_id
+    if kind not in _OF_MESSAGES:
+        return _NO_IDS
+    more: tuple[str, ...] = (label,)
+    if kind in ("message", "echo"):
+        more = ()
+    elif kind == "status":
+        participant = next((found for name in _PARTICIPANT_KEYS if (found := _id(item.get(name)))), None)
+        more = (label, participant) if participant else (label,)
+    elif kind == "payment":
+        more = (label, *_transaction_of(item))
+    return (prefix, item_id, *more), item_id, None
+
+
+def _key(*parts: str) -> str:
+    key = ":".join(parts)
+    if not (key.isascii() and key.isprintable()):
+        key = ":".join(_key_part(part) for part in parts)
+    if len(key) > _LONGEST_KEY:
+        key = f"{parts[0].partition('.')[0]}:sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+    return key
 
 
 def _told_at(item: dict[str, Any]) -> Any:
@@ -322,27 +323,6 @@ def _chat_partner(thread: Any) -> dict[str, Any] | None:
     return found or None
 
 
-def _name_item(draft: _Draft, kind: str, item_id: str, item: Mapping[str, Any], label: str) -> None:
-    """Give an item with an id its natural key, and tie its event to the message or call."""
-    where = draft.phone_number_id or draft.account_id or "-"
-    if kind == "call":
-        draft.call_id = item_id
-        draft.natural_key = (kind, where, item_id, label)
-        return
-    if kind not in _OF_MESSAGES:
-        return
-    draft.message_id = item_id
-    if kind in ("message", "echo"):
-        draft.natural_key = (kind, where, item_id)
-    elif kind == "status":
-        participant = next((found for name in _PARTICIPANT_KEYS if (found := _id(item.get(name)))), None)
-        draft.natural_key = (kind, where, item_id, label, *([participant] if participant else ()))
-    elif kind == "payment":
-        draft.natural_key = (kind, where, item_id, label, *_transaction_of(item))
-    else:
-        draft.natural_key = (kind, where, item_id, label)
-
-
 def _transaction_of(item: Mapping[str, Any]) -> tuple[str, ...]:
     """What tells two reports of one payment apart: a refund repeats `captured`."""
     payment = item.get("payment")
@@ -361,19 +341,19 @@ def _message_type(kind: str, item: Mapping[str, Any], label: str) -> str:
 
 
 def _arrays(value: Any) -> list[str]:
-    """The names of the arrays of items in a change's value, in the order of `ITEM_KINDS`."""
+    """The names of the arrays of items in a change's value."""
     if not isinstance(value, dict):
         return []
-    return [name for name in ITEM_KINDS if isinstance(value.get(name), list) and value[name]]
+    return [name for name in value if name in ITEM_KINDS and isinstance(value[name], list) and value[name]]
 
 
 def _contacts_of(item: Any, contacts: Any) -> list[Any]:
     """The contact that is about this item: one that shares an id with it, or the only one if no id says otherwise."""
-    if not isinstance(item, dict) or not isinstance(contacts, list):
+    if not contacts or not isinstance(item, dict) or not isinstance(contacts, list):
         return []
+    phones = [phone for name in _PHONE_KEYS if name in item and (phone := digits(_id(item[name])))]
+    users = [user for name in _USER_KEYS if name in item and (user := _id(item[name]))]
     known = [contact for contact in contacts if isinstance(contact, dict)]
-    phones = {phone for name in _PHONE_KEYS if (phone := digits(_id(item.get(name))))}
-    users = {user for name in _USER_KEYS if (user := _id(item.get(name)))}
     for contact in known:
         if digits(_id(contact.get("wa_id"))) in phones or _id(contact.get("user_id")) in users:
             return [contact]
@@ -383,8 +363,12 @@ def _contacts_of(item: Any, contacts: Any) -> list[Any]:
     return [] if contradicted else known
 
 
-def _unreadable(payload: Any, problem: str) -> _Draft:
-    return _Draft(type="unreadable", payload=payload, problem=problem)
+def _unreadable(payload: Any, problem: str) -> Event:
+    event = Event(key="", type="unreadable", payload=payload, problem=problem)
+    event.key = _key("unreadable", "-", event.digest)
+    kind = payload.get("object", WHATSAPP_OBJECT) if isinstance(payload, dict) else WHATSAPP_OBJECT
+    event.foreign_object = None if kind == WHATSAPP_OBJECT else _id(kind) or "null"
+    return event
 
 
 def _json_kind(value: Any) -> str:
@@ -395,16 +379,8 @@ def _json_kind(value: Any) -> str:
 def _id(value: Any) -> str | None:
     """An id as text, whether Meta sent a string or a number; None where there is none."""
     if isinstance(value, str):
-        return storable(value) or None
+        return (value if value.isascii() and "\x00" not in value else storable(value)) or None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _inner_id(value: Any, objects: tuple[str, ...], name: str) -> str | None:
-    """The id `name` in the first of the value's `objects` that has it."""
-    if not isinstance(value, dict):
-        return None
-    inner = (value.get(key) for key in objects)
-    return next((found for each in inner if isinstance(each, dict) and (found := _id(each.get(name)))), None)
 
 
 def _key_part(part: Any) -> str:
@@ -414,5 +390,10 @@ def _key_part(part: Any) -> str:
 
 def _label(value: Any, fallback: str) -> str:
     """A word for an event type from a value that Meta controls: lower case, no surprises, at most 64 characters."""
-    text = str(value).lower() if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    return re.sub(r"[^a-z0-9_-]+", "_", text)[:64].strip("_") or fallback
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return _word(text) or fallback
+
+
+@lru_cache(maxsize=1024)
+def _word(text: str) -> str:
+    return re.sub(r"[^a-z0-9_-]+", "_", text.lower())[:64].strip("_")

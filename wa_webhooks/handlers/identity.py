@@ -8,6 +8,7 @@ from ..changes import Change, IdentityChanged, LeadNoted, Person
 from ..events import Event, canonical
 from ..numbers import digits, number_key
 from ..payload import Contact, Message, read
+from ..payload.messages import System
 from ..payload.users import OldAndNew, UserIdUpdate
 from .people import contact_of, lead_seen, person, time_of
 from .registry import Registry
@@ -22,8 +23,8 @@ def identity_changed(event: Event, said: Message, contact: Contact) -> IdentityC
 
     `from` is the old number. Older versions name the new one `new_wa_id`, and know no user ids.
     """
-    told = said.system
-    if said.type != "system" or told is None or told.type not in _MOVES:
+    told = said.content() if said.type == "system" else None
+    if not isinstance(told, System) or told.type not in _MOVES:
         return None
     old = digits(said.from_)
     if old == event.business_number:

@@ -7,13 +7,12 @@ of (standby), and those of old chats (history). Only where it stands tells who w
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from ..changes import Change, MessageSeen, Person
 from ..events import Event, canonical
 from ..numbers import digits
-from ..payload import Contact, Message, read
-from ..payload.messages import Body, StandbyEcho
+from ..payload import Contact, Content, Message, read
+from ..payload.messages import Body, SentMessage, StandbyEcho
 from .identity import identity_changed
 from .people import contact_of, lead_seen, person, time_of
 from .registry import Registry
@@ -67,16 +66,17 @@ def history(event: Event) -> Iterable[Change]:
 def standby_echo(event: Event) -> Iterable[Change]:
     """What another app sent in a chat that it is in control of: the body of its call to the Send API."""
     told = read(StandbyEcho, event.item)
-    sent = told.message
+    sent = told.message or read(SentMessage, {})
     contact = contact_of(event)
-    user_id = sent.recipient if sent and sent.recipient and "." in sent.recipient else None
-    who = person(event, contact, wa_id=sent.to if sent else None, bsuid=user_id, parent_bsuid=None)
+    user_id = sent.recipient if sent.recipient and "." in sent.recipient else None
+    who = person(event, contact, wa_id=sent.to, bsuid=user_id, parent_bsuid=None)
     if who:
         yield lead_seen(who, contact, time_of(event), inbound=False)
     raw = event.item.get("message")
     inside = raw if isinstance(raw, dict) else {}
-    kind = (sent.type if sent else None) or ("template" if told.template else "text")
+    kind = sent.type or ("template" if told.template else "text")
     about = inside.get(kind) or event.item.get(kind)
+    content, context = sent.content(), sent.context
     yield MessageSeen(
         phone_number_id=event.phone_number_id or "",
         wamid=told.id,
@@ -85,8 +85,11 @@ def standby_echo(event: Event) -> Iterable[Change]:
         direction=OUTBOUND,
         source="standby",
         at=time_of(event),
+        type=kind,
+        text=_readable(sent, content),
         content=None if about is None else canonical(about),
-        **_told_by(sent, kind, inside),
+        reply_to=(context.id if context else None) or (content.about if content else None) or None,
+        context=canonical(inside["context"]) if context else None,
     )
 
 
@@ -103,7 +106,9 @@ def _author(event: Event, said: Message, contact: Contact) -> Person | None:
 
 
 def _seen(event: Event, said: Message, who: Person | None, direction: str, source: str) -> MessageSeen:
-    raw = event.item.get(said.type) if said.type else None
+    item, kind = event.item, said.type or None
+    raw = item.get(kind)
+    content, context = said.content(), said.context
     error = said.errors[0] if said.errors else None
     told = said.history_context.status if said.history_context else None
     return MessageSeen(
@@ -114,28 +119,23 @@ def _seen(event: Event, said: Message, who: Person | None, direction: str, sourc
         direction=direction,
         source=source,
         at=time_of(event),
+        type=kind,
+        text=_readable(said, content),
         content=None if raw is None else canonical(raw),
-        referral=canonical(event.item["referral"]) if said.referral else None,
+        reply_to=(context.id if context else None) or (content.about if content else None) or None,
+        reply_id=(content.reply_id if content else None) or None,
+        context=canonical(item["context"]) if context else None,
+        referral=canonical(item["referral"]) if said.referral else None,
         group_id=said.group_id or None,
         told_status=told.lower() if told else None,
         error_code=error.number if error else None,
         error_text=error.text if error else None,
-        **_told_by(said, said.type, event.item),
     )
 
 
-def _told_by(said: Body | None, kind: str | None, item: dict[str, Any]) -> dict[str, Any]:
-    """What the content and the context of a message tell."""
-    content = said.content() if said else None
-    context = said.context if said else None
-    text = content.text if content else None
-    if kind == "contacts" and said and said.contacts:
-        name = said.contacts[0].name
-        text = name.formatted_name if name else None
-    return {
-        "type": kind or None,
-        "text": text or None,
-        "reply_to": (context.id if context else None) or (content.about if content else None) or None,
-        "reply_id": (content.reply_id if content else None) or None,
-        "context": canonical(item["context"]) if context else None,
-    }
+def _readable(said: Body, content: Content | None) -> str | None:
+    """What a person would read of a message; of contact cards, the first name."""
+    if content:
+        return content.text or None
+    name = said.contacts[0].name if said.type == "contacts" and said.contacts else None
+    return (name.formatted_name if name else None) or None

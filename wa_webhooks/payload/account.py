@@ -51,7 +51,7 @@ class WabaInfo(Shape):
     ad_account_id: Text = None
     partner_app_id: Text = None
     solution_id: Text = None
-    solution_partner_business_ids: Words = []
+    solution_partner_business_ids: Words
 
 
 class Violation(Shape):
@@ -96,7 +96,7 @@ class Eligibility(Shape):
     """`account_update.auth_international_rate_eligibility`."""
 
     start_time: Time = None
-    exception_countries: Many[ExceptionCountry] = []
+    exception_countries: Many[ExceptionCountry]
 
 
 class VolumeTier(Shape):
@@ -127,7 +127,7 @@ class Certification(Shape):
 
     client_business_id: Text = None
     status: Annotated[Text, Known("APPROVED DISCARDED FAILED PENDING REVOKED REJECTED")] = None
-    rejection_reasons: Words = []
+    rejection_reasons: Words
 
 
 class AccountUpdate(Shape):
@@ -147,7 +147,7 @@ class AccountUpdate(Shape):
     country: Text = None
     waba_info: Maybe[WabaInfo] = None
     violation_info: Maybe[Violation] = None
-    restriction_info: Many[Restriction] = []
+    restriction_info: Many[Restriction]
     ban_info: Maybe[Ban] = None
     auth_international_rate_eligibility: Maybe[Eligibility] = None
     volume_tier_info: Maybe[VolumeTier] = None
@@ -268,7 +268,7 @@ class TemplateComponents(Template):
     message_template_element: Text = None
     message_template_title: Text = None
     message_template_footer: Text = None
-    message_template_buttons: Many[TemplateButton] = []
+    message_template_buttons: Many[TemplateButton]
 
 
 class TemplateCategory(Template):
@@ -362,4 +362,4 @@ class Flow(Shape):
     p50_latency: Number = None
     p90_latency: Number = None
     availability: Number = None
-    errors: Many[FlowError] = []
+    errors: Many[FlowError]

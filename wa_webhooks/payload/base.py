@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints, ValidationError
 from pydantic_core import core_schema
 
 from ..errors import PayloadError
@@ -47,7 +47,7 @@ def parse_timestamp(value: Any) -> datetime | None:
 
 def storable(text: str) -> str:
     """Return `text` with U+FFFD for what no database column takes; the payload keeps the original."""
-    return _UNSTORABLE.sub("\ufffd", text)
+    return text if text.isascii() and "\x00" not in text else _UNSTORABLE.sub("\ufffd", text)
 
 
 def all_storable(value: Any) -> Any:
@@ -105,8 +105,9 @@ Time = Annotated[Text, "time"]
 Anything = Annotated[Any, Tolerant("anything")]
 """JSON that Meta does not document, or that is the business's own."""
 Maybe = Annotated[ShapeT | None, Tolerant("object")]
-Many = Annotated[list[Annotated[ShapeT, _OmittedIfWrong()]], Tolerant("list", many=True)]
-Words = Annotated[list[Annotated[str, _OmittedIfWrong()]], Tolerant("list", many=True)]
+# A default factory, since pydantic deep-copies a mutable default for every object.
+Many = Annotated[list[Annotated[ShapeT, _OmittedIfWrong()]], Tolerant("list", many=True), Field(default_factory=list)]
+Words = Annotated[list[Annotated[str, _OmittedIfWrong()]], Tolerant("list", many=True), Field(default_factory=list)]
 
 
 class Shape(BaseModel):

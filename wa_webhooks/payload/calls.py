@@ -55,7 +55,7 @@ class Call(Shape):
     biz_opaque_callback_data: Text = None
     deeplink_payload: Text = None
     cta_payload: Text = None
-    errors: Errors = []
+    errors: Errors
     call_recording: Maybe[Recording] = None
     call_transcript: Maybe[Recording] = None
 

@@ -27,19 +27,19 @@ class Value(Shape):
 
     messaging_product: Annotated[Text, Known("whatsapp")] = None
     metadata: Maybe[Metadata] = None
-    contacts: Many[Contact] = []
-    messages: Many[Message] = []
-    statuses: Many[Status] = []
-    calls: Many[Call] = []
-    message_echoes: Many[Message] = []
-    errors: Errors = []
-    user_actions: Many[users.UserAction] = []
-    user_preferences: Many[users.Preference] = []
-    automatic_events: Many[users.AutomaticEvent] = []
-    state_sync: Many[users.ContactSync] = []
-    groups: Many[users.Group] = []
-    history: Many[users.History] = []
-    user_id_update: Many[users.UserIdUpdate] = []
+    contacts: Many[Contact]
+    messages: Many[Message]
+    statuses: Many[Status]
+    calls: Many[Call]
+    message_echoes: Many[Message]
+    errors: Errors
+    user_actions: Many[users.UserAction]
+    user_preferences: Many[users.Preference]
+    automatic_events: Many[users.AutomaticEvent]
+    state_sync: Many[users.ContactSync]
+    groups: Many[users.Group]
+    history: Many[users.History]
+    user_id_update: Many[users.UserIdUpdate]
     conversation_context: Maybe[users.ConversationContext] = None
     standby: Maybe[users.Standby] = None
 
@@ -93,12 +93,12 @@ class Entry(Shape):
 
     id: Text = None
     time: Time = None
-    changes: Many[Change] = []
-    changed_fields: Words = []
+    changes: Many[Change]
+    changed_fields: Words
 
 
 class Envelope(Shape):
     """The body of a POST."""
 
     object: Annotated[Text, Known("whatsapp_business_account")] = None
-    entry: Many[Entry] = []
+    entry: Many[Entry]

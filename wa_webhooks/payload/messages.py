@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -146,7 +146,7 @@ class Order(Content):
 
     catalog_id: Text = None
     words: Annotated[Text, Field(alias="text")] = None
-    product_items: Many[Product] = []
+    product_items: Many[Product]
 
     @property
     def text(self) -> str | None:
@@ -322,7 +322,7 @@ class Card(Shape):
     """`messages[].contacts[]`: a contact card. `origin` stands here or on the message."""
 
     name: Maybe[CardName] = None
-    phones: Many[CardPhone] = []
+    phones: Many[CardPhone]
     emails: Anything = None
     addresses: Anything = None
     urls: Anything = None
@@ -349,31 +349,40 @@ class HistoryContext(Shape):
     status: Annotated[Text, Known("DELIVERED ERROR PENDING PLAYED READ SENT")] = None
 
 
+Contents = dict[str, type[Content]]
+
+
 class Body(Shape):
     """What a message contains: one object, named by `type`. Also the inside of an edit."""
 
+    contents: ClassVar[Contents] = {
+        "text": TextContent,
+        "image": Media,
+        "video": Media,
+        "audio": Media,
+        "document": Media,
+        "sticker": Media,
+        "location": Location,
+        "interactive": Interactive,
+        "button": Button,
+        "order": Order,
+        "reaction": Reaction,
+        "system": System,
+        "unsupported": Unsupported,
+        "revoke": Revoke,
+    }
+    """Models of the objects that stand under a type's name. They are read only when asked for: there are many, and a
+    message has one."""
+
     type: Text = None
-    text: Maybe[TextContent] = None
-    image: Maybe[Media] = None
-    video: Maybe[Media] = None
-    audio: Maybe[Media] = None
-    document: Maybe[Media] = None
-    sticker: Maybe[Media] = None
-    location: Maybe[Location] = None
-    contacts: Many[Card] = []
-    interactive: Maybe[Interactive] = None
-    button: Maybe[Button] = None
-    order: Maybe[Order] = None
-    reaction: Maybe[Reaction] = None
-    system: Maybe[System] = None
-    unsupported: Maybe[Unsupported] = None
-    revoke: Maybe[Revoke] = None
+    contacts: Many[Card]
     context: Maybe[Context] = None
 
     def content(self) -> Content | None:
         """What stands under the key that `type` names; None where nothing does, or nothing that can be read."""
-        found = getattr(self, self.type, None) if self.type in _CONTENTS else None
-        return found if isinstance(found, Content) else None
+        shape = self.contents.get(self.type or "")
+        found = (self.model_extra or {}).get(self.type or "")
+        return shape.model_validate(found) if shape and isinstance(found, dict) else None
 
 
 class Edit(Content):
@@ -397,6 +406,8 @@ class Edit(Content):
 class Message(Body):
     """`messages[]` and `message_echoes[]`; `to` where the business wrote, `from` where the customer did."""
 
+    contents: ClassVar[Contents] = {**Body.contents, "edit": Edit}
+
     id: Required
     timestamp: Time = None
     type: Annotated[
@@ -415,16 +426,12 @@ class Message(Body):
     to_parent_user_id: Text = None
     group_id: Text = None
     referral: Maybe[Referral] = None
-    errors: Errors = []
+    errors: Errors
     identity: Maybe[Identity] = None
     origin: Annotated[Text, Known("contact_request other")] = None
-    edit: Maybe[Edit] = None
     request_welcome: Anything = None
     media_placeholder: Anything = None
     history_context: Maybe[HistoryContext] = None
-
-
-_CONTENTS = frozenset(Message.model_fields) - {"type", "id", "context", "errors", "identity", "referral"}
 
 
 class SentMessage(Body):

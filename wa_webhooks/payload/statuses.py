@@ -83,7 +83,7 @@ class Transaction(Shape):
     updated_timestamp: Time = None
     method: Maybe[Method] = None
     error: Maybe[PaymentError] = None
-    refunds: Many[Refund] = []
+    refunds: Many[Refund]
 
 
 class Payment(Shape):
@@ -126,7 +126,7 @@ class Status(Shape):
     template_id: Text = None
     conversation: Maybe[Conversation] = None
     pricing: Maybe[Pricing] = None
-    errors: Errors = []
+    errors: Errors
     payment: Maybe[Payment] = None
     message: Anything = None
     """What an old warning is about."""

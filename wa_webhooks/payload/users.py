@@ -30,7 +30,7 @@ class Person(Shape):
     user_id: Text = None
     parent_user_id: Text = None
     username: Text = None
-    errors: Errors = []
+    errors: Errors
 
 
 class Picture(Shape):
@@ -39,7 +39,7 @@ class Picture(Shape):
     mime_type: Text = None
     sha256: Text = None
     update_successful: Flag = None
-    errors: Errors = []
+    errors: Errors
 
 
 class GroupText(Shape):
@@ -47,7 +47,7 @@ class GroupText(Shape):
 
     text: Text = None
     update_successful: Flag = None
-    errors: Errors = []
+    errors: Errors
 
 
 class Group(Person):
@@ -70,9 +70,9 @@ class Group(Person):
     reason: Text = None
     initiated_by: Annotated[Text, Known("business participant")] = None
     join_request_id: Text = None
-    added_participants: Many[Person] = []
-    removed_participants: Many[Person] = []
-    failed_participants: Many[Person] = []
+    added_participants: Many[Person]
+    removed_participants: Many[Person]
+    failed_participants: Many[Person]
     profile_picture: Maybe[Picture] = None
     group_subject: Maybe[GroupText] = None
     group_description: Maybe[GroupText] = None
@@ -136,7 +136,7 @@ class Thread(Shape):
 
     id: Text = None
     context: Maybe[ThreadContext] = None
-    messages: Many[Message] = []
+    messages: Many[Message]
 
 
 class Progress(Shape):
@@ -151,8 +151,8 @@ class History(Shape):
     """`history[]`; `errors` where the business declined."""
 
     metadata: Maybe[Progress] = None
-    threads: Many[Thread] = []
-    errors: Errors = []
+    threads: Many[Thread]
+    errors: Errors
 
 
 class LinkClick(Shape):
@@ -225,10 +225,10 @@ class Handover(Shape):
 class Standby(Shape):
     """`standby`: what happens in chats that another app is in control of."""
 
-    contacts: Many[Contact] = []
-    messages: Many[Message] = []
-    statuses: Many[Status] = []
-    message_echoes: Many[StandbyEcho] = []
+    contacts: Many[Contact]
+    messages: Many[Message]
+    statuses: Many[Status]
+    message_echoes: Many[StandbyEcho]
 
 
 class OldAndNew(Shape):

@@ -25,7 +25,7 @@ def apply(execute: Execute, changes: Sequence[Change], *, event_id: int, digest:
         row.pop("previous", None)
         row |= {"event_id": event_id, "digest": digest, "lead_id": None, "lead_evidence": None, "lead_event_id": None}
         if person is not None:
-            row["lead_id"] = leads[person]
+            row["lead_id"] = leads[person.ident]
             lead_id = row["lead_id"] if lead_id is None else lead_id  # whom it names first
             row["ident"] = person.ident
             # A user id tells better than a phone number who it is, a newer sighting better than an older.
@@ -42,21 +42,29 @@ def _fields(change: Change) -> dict[str, Any]:
 
 def _sightings(rows: Sequence[tuple[str, dict[str, Any]]], event_id: int) -> list[Sighting]:
     """Who the changes of an event are about, each once, with what a `LeadSeen` among them tells."""
-    found: dict[Person, Sighting] = {}
+    found: dict[str | None, Sighting] = {}
     for kind, row in rows:
         person = row.get("person")
-        if person is not None and (kind in _OF_PEOPLE or person not in found):
-            told = row if kind in _OF_PEOPLE else {}
-            found[person] = Sighting(
-                event_id=event_id,
-                person=person,
-                at=row["at"],
-                name=told.get("name"),
-                username=told.get("username"),
-                inbound=bool(told.get("inbound")),
-                previous=told.get("previous"),
-            )
+        if person is None or not (kind in _OF_PEOPLE or person.ident not in found):
+            continue
+        told = row if kind in _OF_PEOPLE else {}
+        before = found.get(person.ident)
+        found[person.ident] = Sighting(
+            event_id=event_id,
+            person=_completed(before.person, person) if before else person,
+            at=row["at"],
+            name=told.get("name"),
+            username=told.get("username"),
+            inbound=bool(told.get("inbound")),
+            previous=told.get("previous"),
+        )
     return list(found.values())
+
+
+def _completed(person: Person, other: Person) -> Person:
+    """What an event says of somebody whom it names twice."""
+    known = {name: getattr(person, name) or getattr(other, name) for name in type(person).__slots__}
+    return type(person)(**known)
 
 
 _OF_PEOPLE = ("lead_seen", "identity_changed")

@@ -52,12 +52,12 @@ class Sighting:
     previous: Person | None = None
 
 
-def see(execute: Execute, sightings: Sequence[Sighting]) -> dict[Person, int]:
-    """Enter the sightings of one event; return each person's lead, made if it is their first."""
+def see(execute: Execute, sightings: Sequence[Sighting]) -> dict[str | None, int]:
+    """Enter the sightings of one event, one for each ident; return the idents' leads, made if it is their first."""
     for sighting in sightings:
         _enter(execute, sighting)
     # Asked for at the end: one sighting can make the leads of two others one.
-    return {sighting.person: _sighted(execute, sighting) for sighting in sightings}
+    return {sighting.person.ident: _sighted(execute, sighting) for sighting in sightings}
 
 
 def _sighted(execute: Execute, sighting: Sighting) -> int:
