@@ -51,7 +51,9 @@ def log_line(event: Mapping[str, Any], *, unmask: bool) -> None:
     state = event["state"]
     subject = event["message_id"] or event["call_id"] or ""
     said = event["error"] or (
-        "no handler knows this type" if state == "processed" and not event["handled_by"] else ""
+        "nobody knows this type: see wa-hooks drift"
+        if state == "processed" and event["tipo_evento"].startswith("unknown.")
+        else ""
     )
     parts = [
         moment(event["fecha_recepcion"]),

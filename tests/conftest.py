@@ -31,7 +31,9 @@ def pytest_runtest_makereport(item, call):
 def only_our_settings(monkeypatch, tmp_path):
     """A developer's own environment and .env must not decide a test."""
     for name in list(os.environ):
-        if name.startswith(("WA_HOOKS_", "WHATSAPP_", "SUPABASE_")) and name != "WA_HOOKS_GOLDEN":
+        if name.startswith(("WA_HOOKS_", "WHATSAPP_", "SUPABASE_")) and not name.startswith(
+            ("WA_HOOKS_GOLDEN", "WA_HOOKS_TEST_")
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("NO_COLOR", "1")
 

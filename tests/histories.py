@@ -85,7 +85,8 @@ def _payment(draw, ids):
 def _call(draw, ids):
     who = _named(ids, "from", "from_user_id", "from_parent_user_id")
     event = draw(st.sampled_from(["connect", "terminate", "call_recording_available"]))
-    more = {"duration": 5, "start_time": "1795000003"} if event == "terminate" and draw(st.booleans()) else {}
+    answered = event == "terminate" and draw(st.booleans())
+    more = {"duration": draw(st.sampled_from([5, 7])), "start_time": "1795000003"} if answered else {}
     direction = draw(st.sampled_from(["USER_INITIATED", "BUSINESS_INITIATED"]))
     told = _item(draw, draw(st.sampled_from(["wacid.A", "wacid.B"])), event=event, direction=direction, **who, **more)
     return "calls", {**_contacts(draw, ids), "calls": [told]}
@@ -174,5 +175,5 @@ def together(envelopes):
     return {**envelopes[0], "entry": [entry for envelope in envelopes for entry in envelope["entry"]]}
 
 
-def body(envelope):
+def as_body(envelope):
     return json.dumps(envelope).encode()

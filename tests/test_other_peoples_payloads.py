@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from wa_hooks_cli.main import main
+from wa_webhooks.events import FIELD_TYPES
+from wa_webhooks.payload.envelope import VALUE_FIELDS
+from wa_webhooks.stores import open_store
+from wa_webhooks.stores.base import PROCESSED, Query
 
 GIVEN = os.environ.get("WA_HOOKS_TEST_PAYLOADS")
 FOLDER = Path(GIVEN or ".").resolve()
@@ -52,3 +56,66 @@ def test_all_of_them_go_through_and_none_is_lost(tmp_path, monkeypatch, capfd):
     main(["replay", str(FOLDER), "--json"])
     again = json.loads(capfd.readouterr().out)
     assert (again["new"], again["duplicates"]) == (0, again["events"])
+
+
+@pytest.fixture
+def replayed(tmp_path, monkeypatch):
+    """The store with all of them in it."""
+    monkeypatch.chdir(tmp_path)
+    main(["replay", str(FOLDER), "--json"])
+    store = open_store("sqlite:wa-hooks.db", create=False)
+    yield store
+    store.close()
+
+
+def whole_envelopes():
+    """The bodies that their manifest does not call invalid or a part of an envelope."""
+    told = [json.loads(line) for line in (FOLDER / "manifest.jsonl").read_text().splitlines()]
+    good = (one for one in told if one["kind"].startswith("envelope") and not one["deliberately_invalid"])
+    return {(FOLDER / one["path"]).read_bytes() for one in good}
+
+
+def test_only_what_is_no_envelope_is_unreadable(replayed):
+    good = whole_envelopes()
+    assert good
+    for event in replayed.find(Query(types=("unreadable",)), limit=999):
+        body = replayed.get("delivery", event["delivery_id"])["body"]
+        has_entries = b'"entry"' in body and json.loads(body)["entry"]
+        assert body not in good or not has_entries
+
+
+def test_only_what_the_reference_does_not_list_is_unknown(replayed):
+    for event in replayed.find(Query(types=("unknown.*",)), limit=999):
+        (change,) = event["payload_original"]["entry"][0]["changes"]
+        field, value = change.get("field"), change["value"]
+        listed = field in FIELD_TYPES or field in VALUE_FIELDS
+        assert not listed or set(value) - {"messaging_product", "metadata", "contacts"}
+
+
+NAMES = ("wa_id", "user_id", "from", "from_user_id", "recipient_id", "recipient_user_id", "to_user_id")
+
+
+def people_in(value, ours):
+    """The ids of people under the keys that Meta has for them; the business's own number is nobody's."""
+    if isinstance(value, list):
+        return {found for inner in value for found in people_in(inner, ours)}
+    if not isinstance(value, dict):
+        return set()
+    if "phones" in value:
+        return set()  # a contact card: about somebody else
+    found = {str(value[name]).lstrip("+") for name in NAMES if isinstance(value.get(name), str | int)}
+    inside = {found for name, inner in value.items() if name != "context" for found in people_in(inner, ours)}
+    return {ident for ident in found | inside if ident and ident != ours}
+
+
+def test_every_event_that_names_a_person_is_tied_to_a_lead(replayed):
+    tied = 0
+    for event in replayed.find(Query(states=(PROCESSED,)), limit=999):
+        (change,) = event["payload_original"]["entry"][0]["changes"]
+        value = change["value"]
+        metadata = value.get("metadata", {}) if isinstance(value, dict) else {}
+        ours = str(metadata.get("display_phone_number", "")).replace(" ", "").replace("-", "").lstrip("+")
+        if people_in(value, ours):
+            assert event["lead_id"], event
+            tied += 1
+    assert tied > 100

@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 import subprocess
+from contextlib import closing
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -252,8 +253,11 @@ def test_a_disk_that_turned_read_only(small_disk):
     url = f"sqlite:{small_disk}/x.db"
     open_store(url).close()
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    with pytest.raises(StoreRejectedError, match=r"cannot be (written|opened)"):
-        open_store(url).append([Delivery(body=b"x", received_at=NOW)])
+    with (
+        pytest.raises(StoreRejectedError, match=r"cannot be (written|opened)"),
+        closing(open_store(url)) as store,
+    ):
+        store.append([Delivery(body=b"x", received_at=NOW)])
 
 
 def test_every_statement_is_used_and_named_once():

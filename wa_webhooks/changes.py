@@ -52,12 +52,15 @@ class Person:
 
 @dataclass(slots=True, kw_only=True)
 class LeadSeen:
-    """A lead was there: made if new, its ids joined, its name and username newest, first and last event widened."""
+    """A lead was there: made if new, its ids joined, its name and username newest, first and last event widened.
+
+    Without a time, which some events lack, it is as if it had been before everything else.
+    """
 
     kind: ClassVar[str] = "lead_seen"
 
     person: Person
-    at: datetime
+    at: datetime | None
     name: str | None = None
     username: str | None = None
     inbound: bool = False

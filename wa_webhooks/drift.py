@@ -41,8 +41,8 @@ class Finding:
 
 def findings(payload: Any) -> tuple[Finding, ...]:
     """Return what the models do not know in the payload of one event, each once. Never raises."""
-    if not isinstance(payload, dict):
-        return ()
+    if not isinstance(payload, dict) or not isinstance(payload.get("entry"), list):
+        return ()  # no envelope at all is told by the event itself
     return tuple(sorted(set(islice(_in_envelope(payload), _MOST))))
 
 

@@ -19,6 +19,7 @@ from .errors import PayloadError
 from .events import FIELD_TYPES, ITEM_KINDS, WHATSAPP_OBJECT, Event
 from .numbers import digits
 from .payload.base import all_storable, parse_timestamp, storable
+from .payload.envelope import VALUE_FIELDS
 
 _LONGEST_KEY = 512
 """Longer event keys are hashed: a Postgres index row holds at most about 2,700 bytes."""
@@ -237,13 +238,21 @@ class _Place:
 
     def _whole(self) -> Event:
         value = self.value
-        label = self.known or f"unknown.{_label(self.field, 'absent')}"
+        label = self.known or self._unknown(value)
         told = value if isinstance(value, dict) else {}
         if self.known == "handover":
             label = f"handover.{_label(told.get('type'), 'unknown')}"
         contacts = told.get("contacts")
         contact = contacts[0] if isinstance(contacts, list) and contacts and isinstance(contacts[0], dict) else None
         return self.event(label, value, value, at=told.get("timestamp"), contact=contact)
+
+    def _unknown(self, value: Any) -> str:
+        """The type of a value that holds nothing we know; `empty` where it is one that holds nothing at all."""
+        nothing = isinstance(value, dict) and all(
+            name in _SURROUNDINGS or (inner == [] and name in ITEM_KINDS) for name, inner in value.items()
+        )
+        known = nothing and isinstance(self.field, str) and self.field in VALUE_FIELDS
+        return f"{'empty' if known else 'unknown'}.{_label(self.field, 'absent')}"
 
     def _item(self, name: str, item: Any, value: dict[str, Any], contact: Any, within: str = "") -> Event:
         if not isinstance(item, dict):

@@ -16,6 +16,7 @@ from ..events import Event, canonical
 from ..payload import ErrorDetail, Shape, read
 from ..payload import account as shapes
 from ..payload.users import History
+from .people import contact_of, lead_seen, person
 from .registry import Registry
 
 registry = Registry()
@@ -37,7 +38,10 @@ class _Told:
 @registry.on("error.*")
 @registry.on("user_action.*")
 def account(event: Event) -> Iterable[Change]:
-    """One row with the whole notice, and how much it matters."""
+    """One row with the whole notice, and how much it matters; and the lead, where one stands beside an error."""
+    contact = contact_of(event)
+    if who := person(event, contact, wa_id=None, bsuid=None, parent_bsuid=None):
+        yield lead_seen(who, contact, event.at, inbound=False)
     yield _noticed(event, _told(event))
 
 
@@ -45,6 +49,9 @@ def account(event: Event) -> Iterable[Change]:
 def history(event: Event) -> Iterable[Change]:
     """How far the copying of old chats has come, or that the business declined; not its messages."""
     if event.message_id is None:
+        contact = contact_of(event)
+        if who := person(event, contact, wa_id=None, bsuid=None, parent_bsuid=None):
+            yield lead_seen(who, contact, event.at, inbound=False)
         yield _noticed(event, _told(event))
 
 

@@ -12,7 +12,7 @@ from ..changes import Change, MessageSeen, Person
 from ..events import Event, canonical
 from ..numbers import digits
 from ..payload import Contact, Content, Message, read
-from ..payload.messages import Body, SentMessage, StandbyEcho
+from ..payload.messages import Body, SentMessage, StandbyEcho, System
 from .identity import identity_changed
 from .people import contact_of, lead_seen, person, time_of
 from .registry import Registry
@@ -95,14 +95,18 @@ def standby_echo(event: Event) -> Iterable[Change]:
 
 def _sent(event: Event, said: Message, source: str) -> Iterable[Change]:
     contact = contact_of(event)
-    who = person(event, contact, wa_id=said.to, bsuid=said.to_user_id, parent_bsuid=said.to_parent_user_id)
+    # Samples have `from` and `to` swapped; our own number is nobody.
+    ends = (end for end in (said.to, said.from_) if end and digits(end) != event.business_number)
+    who = person(event, contact, wa_id=next(ends, None), bsuid=said.to_user_id, parent_bsuid=said.to_parent_user_id)
     if who:
         yield lead_seen(who, contact, time_of(event), inbound=False)
     yield _seen(event, said, who, OUTBOUND, source)
 
 
 def _author(event: Event, said: Message, contact: Contact) -> Person | None:
-    return person(event, contact, wa_id=said.from_, bsuid=said.from_user_id, parent_bsuid=said.from_parent_user_id)
+    told = said.content() if said.type == "system" else None
+    user_id = said.from_user_id or (told.user_id if isinstance(told, System) else None)
+    return person(event, contact, wa_id=said.from_, bsuid=user_id, parent_bsuid=said.from_parent_user_id)
 
 
 def _seen(event: Event, said: Message, who: Person | None, direction: str, source: str) -> MessageSeen:

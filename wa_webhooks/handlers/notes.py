@@ -97,6 +97,15 @@ def handover(event: Event) -> Iterable[Change]:
     return _noted(event, who, contact, "handover", what, ref=control.new_owner_role if control else None)
 
 
+@registry.on("empty.*")
+@registry.on("unknown.*")
+def named(event: Event) -> Iterable[Change]:
+    """Nothing that anybody knows; but whoever stands beside it is a lead."""
+    contact = contact_of(event)
+    if who := person(event, contact, wa_id=None, bsuid=None, parent_bsuid=None):
+        yield lead_seen(who, contact, event.at, inbound=False)
+
+
 @registry.on("consumer_profile")
 def consumer_profile(event: Event) -> Iterable[Change]:
     """A field that Meta names and does not document: whoever it names, and all of it."""
@@ -121,12 +130,12 @@ def _participant(event: Event, told: Participant, contact: Contact) -> Person | 
 def _noted(
     event: Event, who: Person | None, contact: Contact, topic: str, what: str | None, *, ref: str | None = None
 ) -> Iterable[Change]:
-    if who and event.at:
+    if who:
         yield lead_seen(who, contact, event.at, inbound=False)
     yield LeadNoted(
         account_id=event.account_id,
         phone_number_id=event.phone_number_id,
-        person=who if event.at else None,
+        person=who,
         topic=topic,
         what=what or "unknown",
         ref=ref or None,

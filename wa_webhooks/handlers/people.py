@@ -41,7 +41,7 @@ def person(
     return Person(scope=event.account_id or "", bsuid=bsuid, parent_bsuid=parent_bsuid, wa_id=phone)
 
 
-def lead_seen(who: Person, contact: Contact, at: datetime, *, inbound: bool) -> LeadSeen:
+def lead_seen(who: Person, contact: Contact, at: datetime | None, *, inbound: bool) -> LeadSeen:
     """Return the change that records the lead, with the name and username that the contact tells."""
     profile = contact.profile
     return LeadSeen(

@@ -29,7 +29,7 @@ def apply(execute: Execute, changes: Sequence[Change], *, event_id: int, digest:
             lead_id = row["lead_id"] if lead_id is None else lead_id  # whom it names first
             row["ident"] = person.ident
             # A user id tells better than a phone number who it is, a newer sighting better than an older.
-            row["lead_evidence"] = f"{2 if person.user_id else 1} {row['at']} {person.ident} {digest[:16]}"
+            row["lead_evidence"] = f"{2 if person.user_id else 1} {row['at'] or ''} {person.ident} {digest[:16]}"
             row["lead_event_id"] = None if person.user_id else event_id
         _APPLIERS[kind](execute, row)
     return lead_id
@@ -52,7 +52,7 @@ def _sightings(rows: Sequence[tuple[str, dict[str, Any]]], event_id: int) -> lis
         found[person.ident] = Sighting(
             event_id=event_id,
             person=_completed(before.person, person) if before else person,
-            at=row["at"],
+            at=row["at"] or "",
             name=told.get("name"),
             username=told.get("username"),
             inbound=bool(told.get("inbound")),

@@ -38,7 +38,7 @@ _ATTRIBUTED = ("sighting", "event", "messages", "status", "calls", "lead_events"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """One person in one event, and what it tells of them; `at` is Meta's time, as text.
+    """One person in one event, and what it tells of them; `at` is Meta's time, as text, empty where there is none.
 
     `previous` is who they were until then, if the event says that their number or user id changed.
     """
@@ -275,9 +275,9 @@ def _join(execute: Execute, seen: Mapping[str, Any]) -> None:
     at = seen["at"]
     joined = {
         "lead_id": seen["lead_id"],
-        "first_event_at": at,
-        "last_event_at": at,
-        "last_inbound_at": at if seen["inbound"] else None,
+        "first_event_at": at or None,
+        "last_event_at": at or None,
+        "last_inbound_at": at or None if seen["inbound"] else None,
     }
     for name in ("wa_id", "bsuid", "name", "username"):
         joined[name], joined[f"{name}_at"] = seen[name], None if seen[name] is None else at

@@ -25,8 +25,8 @@ CREATE TABLE wa_leads (
   name_at         TEXT,
   username        TEXT,
   username_at     TEXT,
-  first_event_at  TEXT NOT NULL,        -- Meta's times, not ours
-  last_event_at   TEXT NOT NULL,
+  first_event_at  TEXT,                 -- Meta's times, not ours; null where no event of theirs has one
+  last_event_at   TEXT,
   last_inbound_at TEXT
 );
 
@@ -49,7 +49,7 @@ CREATE TABLE wa_lead_sightings (
   ident    TEXT NOT NULL,               -- the best of the ids that it names
   lead_id  INTEGER NOT NULL REFERENCES wa_leads (id),
   scope    TEXT NOT NULL,
-  at       TEXT NOT NULL,
+  at       TEXT NOT NULL,               -- empty where the event has no time: before everything else
   named    INTEGER NOT NULL,            -- whether it names a user id
   number   TEXT,                        -- what all variants of the phone number share
   wa_id    TEXT,                        -- empty: from then on the number is not known

@@ -233,17 +233,16 @@ UPDATE wa_leads
        (username, username_at) = (SELECT username, at FROM wa_lead_sightings
                                    WHERE lead_id = :lead_id AND username IS NOT NULL
                                    ORDER BY at DESC, username DESC LIMIT 1),
-       first_event_at = (SELECT min(at) FROM wa_lead_sightings WHERE lead_id = :lead_id),
-       last_event_at = (SELECT max(at) FROM wa_lead_sightings WHERE lead_id = :lead_id),
-       last_inbound_at = (SELECT max(at) FROM wa_lead_sightings WHERE lead_id = :lead_id AND inbound)
+       first_event_at = (SELECT min(nullif(at, '')) FROM wa_lead_sightings WHERE lead_id = :lead_id),
+       last_event_at = (SELECT max(nullif(at, '')) FROM wa_lead_sightings WHERE lead_id = :lead_id),
+       last_inbound_at = (SELECT max(nullif(at, '')) FROM wa_lead_sightings WHERE lead_id = :lead_id AND inbound)
  WHERE id = :lead_id
 
 -- name: is_seen
 SELECT 1 FROM wa_lead_sightings WHERE lead_id = :lead_id LIMIT 1
 
 -- name: insert_lead
--- Its sightings put the times right.
-INSERT INTO wa_leads (scope, first_event_at, last_event_at) VALUES (:scope, '9999', '')
+INSERT INTO wa_leads (scope) VALUES (:scope)
 
 -- name: join_lead
 -- Newest values, by (time, value); widest span of times.
@@ -256,8 +255,8 @@ UPDATE wa_leads
        name_at = CASE WHEN :name IS NOT NULL AND (name_at IS NULL OR (:name_at, :name) > (name_at, name)) THEN :name_at ELSE name_at END,
        username = CASE WHEN :username IS NOT NULL AND (username_at IS NULL OR (:username_at, :username) > (username_at, username)) THEN :username ELSE username END,
        username_at = CASE WHEN :username IS NOT NULL AND (username_at IS NULL OR (:username_at, :username) > (username_at, username)) THEN :username_at ELSE username_at END,
-       first_event_at = min(first_event_at, :first_event_at),
-       last_event_at = max(last_event_at, :last_event_at),
+       first_event_at = coalesce(min(first_event_at, :first_event_at), first_event_at, :first_event_at),
+       last_event_at = coalesce(max(last_event_at, :last_event_at), last_event_at, :last_event_at),
        last_inbound_at = coalesce(max(last_inbound_at, :last_inbound_at), last_inbound_at, :last_inbound_at)
  WHERE id = :lead_id
 
