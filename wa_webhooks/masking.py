@@ -37,6 +37,11 @@ def _mask(value: Any, masker: Masker | None) -> Any:
     return value if short else masker(str(value))
 
 
+def mask_value(name: str, value: Any) -> Any:
+    """Return one value masked as it would be under its key."""
+    return _mask(value, _masker_of(name, None))
+
+
 def _masker_of(name: str, outer: Masker | None) -> Masker | None:
     if name in _SHOWN_KEYS:
         return None

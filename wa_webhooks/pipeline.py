@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, get_args
 
 from . import signature
-from .changes import Change
+from .changes import ActionQueued, Change
 from .drift import findings
 from .errors import HandlersMissingError, StoreError, WaHooksError
 from .events import Event
@@ -31,8 +31,10 @@ from .stores.base import (
     ClaimedDelivery,
     ClaimedEvent,
     Delivery,
+    LoggedEvent,
     Outcome,
     Query,
+    Rebuilt,
     Run,
     Store,
     Tally,
@@ -215,7 +217,7 @@ class Pipeline:
         else:
             try:
                 if isinstance(claimed, ClaimedEvent):
-                    self._check_handlers(claimed)
+                    self.check_handlers(claimed.handled_by)
                 changes = patiently(lambda: handle(event, self.registry), sleep=self.sleep)
                 verdict = Verdict(state=PROCESSED)
             except (Exception, SystemExit) as exc:  # noqa: BLE001 - as in `handle`
@@ -229,8 +231,9 @@ class Pipeline:
             handled_by=self._names(event, claimed) if not reason else "",
         )
 
-    def _check_handlers(self, claimed: ClaimedEvent) -> None:
-        missing = [] if self.ignore_handlers else self.registry.missing(claimed.handled_by)
+    def check_handlers(self, handled_by: str) -> None:
+        """Refuse to settle an event without the user's handlers that it had; `handled_by` names them."""
+        missing = [] if self.ignore_handlers else self.registry.missing(handled_by)
         if missing:
             raise HandlersMissingError(f"{', '.join(missing)} had this event and is not loaded here: add --handlers")
 
@@ -306,6 +309,23 @@ def reprocess(
     """Take the selected events back to *pending* and process them as `run`; return the run's counts."""
     requeued = pipeline.store.requeue(query, run, now=pipeline.clock())
     return _finish_run(pipeline, run, progress, events=requeued)
+
+
+def rebuild(
+    pipeline: Pipeline, run: Run | None = None, *, progress: Callable[[int], None] = lambda _: None
+) -> Rebuilt:
+    """Hold the CRM tables against what the log adds up to; with a `run`, put them right. Fires no actions.
+
+    Raises:
+        HandlersMissingError: an event had a user's handlers that are not loaded here.
+    """
+
+    def changes_of(logged: LoggedEvent) -> Sequence[Change]:
+        pipeline.check_handlers(logged.handled_by)
+        event = restore(key=logged.key, payload=logged.payload, position=logged.position)
+        return [change for change in handle(event, pipeline.registry) if not isinstance(change, ActionQueued)]
+
+    return pipeline.store.rebuild(changes_of, now=pipeline.clock(), run=run, progress=progress)
 
 
 def _finish_run(

@@ -7,7 +7,7 @@ of contract tests runs over every backend.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
@@ -177,6 +177,44 @@ class Run:
     version: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedEvent:
+    """What the log keeps of a processed event, to be handled again; `handled_by` names its handlers."""
+
+    key: str
+    payload: Any
+    position: int
+    handled_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Where a row of the store is not what the log adds up to.
+
+    `key` names the row: the values of the table's key, separated by spaces. Without `column` it is the row as a whole
+    that is missing or too many: `live` is what the store has, `rebuilt` what it should have.
+    """
+
+    table: str
+    key: str
+    column: str | None
+    live: Any
+    rebuilt: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuilt:
+    """What a rebuild found in how many `events`: the first `differences` of all `differing`.
+
+    `failures` are events that were processed once and cannot be any more; nothing is replaced while there are some.
+    """
+
+    events: int
+    differing: int
+    differences: Sequence[Difference]
+    failures: Sequence[Difference]
+
+
 class Store(Protocol):
     """The log and the CRM tables."""
 
@@ -276,6 +314,23 @@ class Store(Protocol):
 
     def save_run(self, run: Run, *, finished_at: datetime | None = None, counts: Mapping[str, int] | None) -> None:
         """Enter a run in the ledger, or its end."""
+        ...
+
+    def rebuild(
+        self,
+        changes_of: Callable[[LoggedEvent], Sequence[Change]],
+        *,
+        now: datetime,
+        run: Run | None = None,
+        progress: Callable[[int], None] = ...,
+    ) -> Rebuilt:
+        """Make the CRM tables of the processed events anew, aside, and say where the store's differ from them.
+
+        `changes_of` gives the changes of one event; what it raises is a failure, but a `HandlersMissingError` ends
+        the rebuild. With a `run`, the rows that differ are replaced, all or none, and the run is entered in the
+        ledger: the first comparison sees one moment of the store, the second, under the write lock, also what was
+        settled since. Leads keep their ids. The outbox is not touched, except for the leads that its actions are for.
+        """
         ...
 
     def close(self) -> None:

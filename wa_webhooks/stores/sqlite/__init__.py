@@ -6,12 +6,13 @@ One connection for one thread. Several processes may share the file: writers tak
 from .claims import Claims
 from .connection import BACKEND
 from .reading import Reading
+from .rebuilding import Rebuilding
 from .settling import Settling
 
 __all__ = ["SqliteStore"]
 
 
-class SqliteStore(Claims, Settling, Reading):
+class SqliteStore(Claims, Settling, Reading, Rebuilding):
     """`Store` over one SQLite file."""
 
     name = BACKEND

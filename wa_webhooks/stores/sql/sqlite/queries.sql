@@ -523,3 +523,50 @@ SELECT kind, value FROM wa_lead_identities WHERE lead_id = :id ORDER BY kind, va
 
 -- name: get_timeline
 SELECT at, kind, direction, what, detail, ref FROM wa_lead_timeline WHERE lead_id = :id ORDER BY at, ref, kind, what
+
+-- name: rebuild_deliveries
+-- Into the scratch file, which is `main` here, what events refer to: thin rows.
+INSERT INTO main.wa_deliveries (id, headers, source, received_at, body)
+SELECT d.id, '', 'serve', '', x'' FROM live.wa_deliveries d
+ WHERE NOT EXISTS (SELECT 1 FROM main.wa_deliveries m WHERE m.id = d.id)
+
+-- name: rebuild_events
+SELECT id, tipo_evento, payload_original, fecha_recepcion, event_key, digest, delivery_id, position, attempts, handled_by
+  FROM live.wa_events e
+ WHERE state = 'processed' AND NOT EXISTS (SELECT 1 FROM main.wa_events m WHERE m.id = e.id)
+ ORDER BY id
+
+-- name: rebuild_event
+INSERT INTO main.wa_events (id, tipo_evento, payload_original, fecha_recepcion, event_key, digest, delivery_id, position,
+  attempts, state)
+VALUES (:id, :tipo_evento, '', :fecha_recepcion, :event_key, :digest, :delivery_id, :position, :attempts, 'processed')
+
+-- name: rebuild_shared
+-- Which leads were seen in the same events, those with most in common first.
+SELECT r.lead_id AS rebuilt, l.lead_id AS live
+  FROM main.wa_lead_sightings r
+  JOIN live.wa_lead_sightings l ON l.event_id = r.event_id AND l.ident = r.ident
+  JOIN live.wa_leads known ON known.id = l.lead_id
+ GROUP BY r.lead_id, l.lead_id ORDER BY count(*) DESC, l.lead_id, r.lead_id
+
+-- name: rebuild_leads_of_events
+SELECT l.id, l.event_key, l.lead_id AS live, r.lead_id AS rebuilt
+  FROM main.wa_events r JOIN live.wa_events l ON l.id = r.id
+ WHERE l.lead_id IS NOT r.lead_id ORDER BY l.id
+
+-- name: rebuild_taken_back
+SELECT 1 FROM main.wa_events r JOIN live.wa_events l ON l.id = r.id
+ WHERE l.state <> 'processed' OR l.attempts <> r.attempts LIMIT 1
+
+-- name: rebuild_lead_ids
+UPDATE live.wa_events SET lead_id = (SELECT r.lead_id FROM main.wa_events r WHERE r.id = wa_events.id)
+ WHERE id IN (SELECT l.id FROM main.wa_events r JOIN live.wa_events l ON l.id = r.id WHERE l.lead_id IS NOT r.lead_id)
+
+-- name: rebuild_actions
+-- An action whose lead is gone is for whom its event is about.
+UPDATE live.wa_actions SET lead_id = (SELECT e.lead_id FROM live.wa_events e WHERE e.id = wa_actions.event_id)
+ WHERE lead_id IS NOT NULL AND lead_id NOT IN (SELECT id FROM live.wa_leads)
+
+-- name: rebuild_run
+INSERT INTO live.wa_runs (id, command, scope, started_by, started_at, version, finished_at, counts)
+VALUES (:id, :command, :scope, :started_by, :started_at, :version, :finished_at, :counts)
