@@ -23,6 +23,7 @@ from wa_webhooks.stores.sqlite import rebuilding
 from wa_webhooks.stores.sqlite.rebuilding import CRM_TABLES
 
 BODIES = [case.read_bytes() for case in CASES]
+MESSAGES = [case.read_bytes() for case in CASES if case.parent.name == "messages"]
 
 
 def run_of(command="rebuild"):
@@ -210,10 +211,10 @@ def test_it_asks_for_the_handlers_that_events_had(store):
 
 
 def test_receiving_goes_on_meanwhile_and_is_caught_up_with(tmp_path, store):
-    pipeline = filled(store, BODIES[:40])
+    pipeline = filled(store, MESSAGES)
     store._db.execute("UPDATE wa_messages SET text = 'altered'")
     with closing(SqliteFile(tmp_path).open()) as other:
-        late = iter([BODIES[40:]])
+        late = iter([BODIES])
 
         def receive(done):
             for bodies in late:
@@ -226,7 +227,7 @@ def test_receiving_goes_on_meanwhile_and_is_caught_up_with(tmp_path, store):
 
 
 def test_events_taken_back_meanwhile_end_it_and_nothing_is_replaced(tmp_path, store):
-    pipeline = filled(store, BODIES[:40])
+    pipeline = filled(store, MESSAGES)
     store._db.execute("UPDATE wa_messages SET text = 'altered'")
     with closing(SqliteFile(tmp_path).open()) as other:
         again = Pipeline(store=other, clock=Clock())
@@ -273,7 +274,8 @@ def test_the_command_shows_asks_and_enters_the_ledger(tmp_path, monkeypatch, cap
     assert "no difference" in capsys.readouterr().out
     with plain_database(tmp_path / "wa-hooks.db") as plain:
         plain.execute(
-            "UPDATE wa_messages SET text = 'forged' WHERE wamid = (SELECT min(wamid) FROM wa_messages WHERE text > '')"
+            "UPDATE wa_messages SET text = 'forged'"
+            " WHERE wamid = (SELECT min(wamid) FROM wa_messages WHERE text > '')"
         )
     assert main(["rebuild"]) == 3
     shown = capsys.readouterr().out

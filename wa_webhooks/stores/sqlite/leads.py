@@ -9,8 +9,10 @@ that time, by these entries of the number's history:
 * *left*: somebody changed from it to another. It is nobody's from then on, until the next is seen with it; but what
   the business sends there late is still for them.
 
-Who is known by none of these is a lead by the number alone: its *holder*, since the entry before. All of that depends
-on the set of events, not on their order: an entry that is news has the events of its number looked at again.
+Between two entries a number has one holder. Who takes one number and leaves another is one holder too, so that being
+seen with the new one tells who had the old one. A holder whom no entry tells is a lead by the number alone. All of
+that depends on the set of events, not on their order: an entry that is news has the events of its number, and of
+those changed to and from it, looked at again.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ _ALWAYS = "9999"
 """Later than any time."""
 _AND_THEN = "~"
 """Appended to a time: after it, before any later one."""
-_LEFT = 1
-"""The rank of an entry that says that a number was given up; see `entry_before`."""
+_LEFT, _TAKEN = 1, 2
+"""Ranks of entries; see `entry_before`."""
 _MOVES = ("identities", "sightings", "events", "messages", "statuses", "calls", "lead_events", "actions")
 _ATTRIBUTED = ("sighting", "event", "messages", "status", "calls", "lead_events", "actions")
 
@@ -146,13 +148,10 @@ def _claimed(execute: Execute, sighting: Sighting, numbers: Sequence[Number]) ->
     """The lead of who was known so far by this number alone: they keep it as they get a user id."""
     for number in numbers:
         holding = _holding(execute, number, f"{sighting.at}{_AND_THEN}")
-        if holding is None:
-            continue
-        place = {**number.at(""), "since": holding}
-        row = execute("holder", place).fetchone()
+        row = None if isinstance(holding, int) else execute("holder", holding).fetchone()
         if row:
-            execute("delete_holder", place)
             lead_id: int = row["lead_id"]
+            execute("delete_held", {"lead_id": lead_id})
             return lead_id
     return None
 
@@ -179,75 +178,89 @@ def _is_news(execute: Execute, number: Number, sighting: Sighting, lead_id: int)
 
 def _whose(execute: Execute, number: Number, before: str, *, inbound: bool) -> int:
     """The lead that had a number just before a time; made if nobody is known to."""
-    entry = execute("entry_before", number.at(before)).fetchone()
-    if entry and entry["rank"] != _LEFT:
-        if entry["lead_id"] is not None:
-            lead_id: int = entry["lead_id"]
-            return lead_id
-        # Who changed to it is whoever had the number that they changed from.
-        return _whose(execute, Number(number.scope, entry["from_number"]), entry["at"], inbound=True)
-    if entry and not inbound:
-        left_by: int | None = entry["lead_id"]
-        return _whose(execute, number, entry["at"], inbound=True) if left_by is None else left_by
-    owner = _healed(execute, number, before)
-    return _holder(execute, number, entry["at"] if entry else "") if owner is None else owner
-
-
-def _healed(execute: Execute, number: Number, before: str) -> int | None:
-    """Whose a number without an owner turns out to be: of who is seen with it next, unless they changed to it."""
-    entry = execute("entry_after", number.at(before)).fetchone()
-    lead_id: int | None = entry["lead_id"] if entry and not entry["is_taken"] else None
-    return lead_id
-
-
-def _holding(execute: Execute, number: Number, before: str) -> str | None:
-    """Since when the holder has a number that nobody else is known to have had just before a time; None if one is."""
-    entry = execute("entry_before", number.at(before)).fetchone()
-    if (entry and entry["rank"] != _LEFT) or _healed(execute, number, before) is not None:
-        return None
-    return entry["at"] if entry else ""
-
-
-def _holder(execute: Execute, number: Number, since: str) -> int:
-    place = {**number.at(""), "since": since}
-    row = execute("holder", place).fetchone()
+    if not inbound:
+        entry = execute("entry_before", number.at(before)).fetchone()
+        if entry and entry["rank"] == _LEFT:
+            # Sent too late to reach them there; still meant for them.
+            left_by: int | None = entry["lead_id"]
+            return _whose(execute, number, entry["at"], inbound=True) if left_by is None else left_by
+    holding = _holding(execute, number, before)
+    if isinstance(holding, int):
+        return holding
+    row = execute("holder", holding).fetchone()
     if row:
         lead_id: int = row["lead_id"]
         return lead_id
     made = _new(execute, number.scope)
-    execute("put_holder", {**place, "lead_id": made})
+    execute("put_holder", {**holding, "lead_id": made})
     return made
 
 
-def _look_again(execute: Execute, number: Number, looked: frozenset[Number] = frozenset()) -> None:
-    """Attribute anew the events that name the number alone, and those of numbers that were changed to from it."""
+Holding = Mapping[str, str]
+"""What names a holder whom no entry tells: the scope, the first number that they had, and since when."""
+
+
+def _holding(execute: Execute, number: Number, before: str) -> int | Holding:
+    """Who had a number just before a time: a lead that an entry tells, or the holder."""
+    entry = execute("entry_before", number.at(before)).fetchone()
+    owner: int | None = entry["lead_id"] if entry and entry["rank"] != _LEFT else None
+    if owner is None:
+        owner = _healed(execute, number, before, before)
+    if owner is not None:
+        return owner
+    if entry and entry["rank"] == _TAKEN:
+        return _holding(execute, Number(number.scope, entry["from_number"]), entry["at"])
+    return {"scope": number.scope, "number": number.number, "since": entry["at"] if entry else ""}
+
+
+def _healed(execute: Execute, number: Number, seen_from: str, others_from: str) -> int | None:
+    """Whose a number without a known owner turns out to be: of who is seen with it next, if they had it."""
+    after = {"scope": number.scope, "number": number.number, "seen_from": seen_from, "others_from": others_from}
+    entry = execute("entry_after", after).fetchone()
+    if not entry or entry["rank"] == _TAKEN:
+        return None
+    if entry["lead_id"] is not None or entry["to_number"] is None:
+        lead_id: int | None = entry["lead_id"]
+        return lead_id
+    # They left it for another number: who is seen with that one next?
+    return _healed(execute, Number(number.scope, entry["to_number"]), entry["at"], f"{entry['at']}{_AND_THEN}")
+
+
+def _look_again(execute: Execute, number: Number) -> None:
+    """Attribute anew the events that name a number alone, and those of numbers that were changed to or from it."""
     touched: set[int] = set()
-    for fact in execute("facts_by_number", number.at("")).fetchall():
-        lead_id = _whose(execute, number, f"{fact['at']}{_AND_THEN}", inbound=fact["inbound"])
-        if lead_id != fact["lead_id"]:
-            touched |= {lead_id, fact["lead_id"]}
-            moved = {"event_id": fact["event_id"], "ident": fact["ident"]}
-            for table in _ATTRIBUTED:
-                execute(f"attribute_{table}", {**moved, "lead_id": lead_id, "other_id": fact["lead_id"]})
-    _say_whose(execute, number)
-    onward = {Number(number.scope, row["new_number"]) for row in execute("changed_from", number.at("")).fetchall()}
-    for other in onward - looked - {number}:
-        _look_again(execute, other, looked | {number})
+    found, waiting = {number}, [number]
+    while waiting:
+        each = waiting.pop()
+        for fact in execute("facts_by_number", each.at("")).fetchall():
+            lead_id = _whose(execute, each, f"{fact['at']}{_AND_THEN}", inbound=fact["inbound"])
+            if lead_id != fact["lead_id"]:
+                touched |= {lead_id, fact["lead_id"]}
+                moved = {"event_id": fact["event_id"], "ident": fact["ident"]}
+                for table in _ATTRIBUTED:
+                    execute(f"attribute_{table}", {**moved, "lead_id": lead_id, "other_id": fact["lead_id"]})
+        linked = {Number(each.scope, row["number"]) for row in execute("changed_with", each.at(""))}
+        waiting += linked - found
+        found |= linked
+    for each in found:
+        _say_whose(execute, each)
     _recount(execute, touched)
 
 
 def _say_whose(execute: Execute, number: Number) -> None:
     """Point the identities of a number at whoever has it now, or had it last."""
     entry = execute("entry_before", number.at(_ALWAYS)).fetchone()
-    since = entry["at"] if entry and entry["rank"] == _LEFT else ""
-    held = execute("holder", {**number.at(""), "since": since}).fetchone()
-    if entry and entry["rank"] != _LEFT and entry["lead_id"] is not None:
-        lead_id = entry["lead_id"]
-    elif held and (not entry or entry["rank"] == _LEFT):
-        lead_id = held["lead_id"]
+    holding = _holding(execute, number, _ALWAYS)
+    nobody = not isinstance(holding, int) and not execute("holder", holding).fetchone()
+    if entry and entry["rank"] == _LEFT and nobody:  # since; but who left it is still found by it
+        holding = _holding(execute, number, entry["at"]) if entry["lead_id"] is None else entry["lead_id"]
+    if isinstance(holding, int):
+        lead_id: int | None = holding
     else:
-        lead_id = _whose(execute, number, _ALWAYS, inbound=False)
-    execute("point_identities", {**number.at(""), "lead_id": lead_id})
+        row = execute("holder", holding).fetchone() or execute("changer", number.at("")).fetchone()
+        lead_id = row["lead_id"] if row else None
+    if lead_id is not None:
+        execute("point_identities", {**number.at(""), "lead_id": lead_id})
 
 
 def _merge(execute: Execute, one: int, other: int) -> int:
@@ -266,7 +279,7 @@ def _recount(execute: Execute, leads: Iterable[int]) -> None:
         if execute("is_seen", {"lead_id": lead_id}).fetchone():
             execute("recount_lead", {"lead_id": lead_id})
         else:
-            execute("delete_held", {"other_id": lead_id})
+            execute("delete_held", {"lead_id": lead_id})
             execute("delete_lead", {"other_id": lead_id})
 
 

@@ -125,10 +125,6 @@ UPDATE wa_lead_identities SET lead_id = :lead_id
 REPLACE INTO wa_number_changes (event_id, scope, at, old_number, new_number, kind, ident)
 VALUES (:event_id, :scope, :at, :old_number, :new_number, :kind, :ident)
 
--- name: changed_from
-SELECT new_number FROM wa_number_changes
- WHERE scope = :scope AND old_number = :number AND new_number IS NOT NULL AND ident IS NULL
-
 -- name: entry_before
 -- The last that happened with a number before a time: 3 somebody was seen with it, 2 changed to it, 1 gave it up. At
 -- one time, in the order of giving up, changing and being seen.
@@ -154,25 +150,25 @@ SELECT * FROM (
  ORDER BY at DESC, rank DESC, ident DESC LIMIT 1
 
 -- name: entry_after
--- The first that happens with a number from a time on; whether somebody changes to it then, and so had not had it.
-SELECT at, rank, lead_id, rank = 2 AS is_taken FROM (
+-- The first that happens with a number from a time on; `to_number` is the one that it was left for.
+SELECT at, rank, lead_id, to_number FROM (
   SELECT * FROM (
-    SELECT at, 3 AS rank, ident, lead_id FROM wa_lead_sightings
-     WHERE scope = :scope AND number = :number AND named = 1 AND at >= :before
+    SELECT at, 3 AS rank, ident, lead_id, NULL AS to_number FROM wa_lead_sightings
+     WHERE scope = :scope AND number = :number AND named = 1 AND at >= :seen_from
      ORDER BY at, ident LIMIT 1)
   UNION ALL
   SELECT * FROM (
-    SELECT c.at, 2, coalesce(c.ident, c.old_number), i.lead_id
+    SELECT c.at, 2, coalesce(c.ident, c.old_number), i.lead_id, NULL
       FROM wa_number_changes c
       LEFT JOIN wa_lead_identities i ON i.scope = c.scope AND i.kind = c.kind AND i.value = c.ident
-     WHERE c.scope = :scope AND c.new_number = :number AND c.at >= :before
+     WHERE c.scope = :scope AND c.new_number = :number AND c.at >= :others_from
      ORDER BY c.at, coalesce(c.ident, c.old_number) LIMIT 1)
   UNION ALL
   SELECT * FROM (
-    SELECT c.at, 1, coalesce(c.ident, c.new_number), i.lead_id
+    SELECT c.at, 1, coalesce(c.ident, c.new_number), i.lead_id, c.new_number
       FROM wa_number_changes c
       LEFT JOIN wa_lead_identities i ON i.scope = c.scope AND i.kind = c.kind AND i.value = c.ident
-     WHERE c.scope = :scope AND c.old_number = :number AND c.at >= :before
+     WHERE c.scope = :scope AND c.old_number = :number AND c.at >= :others_from
      ORDER BY c.at, coalesce(c.ident, c.new_number) LIMIT 1))
  ORDER BY at, rank, ident LIMIT 1
 
@@ -182,17 +178,29 @@ SELECT lead_id FROM wa_number_holders WHERE scope = :scope AND number = :number 
 -- name: put_holder
 INSERT INTO wa_number_holders (scope, number, since, lead_id) VALUES (:scope, :number, :since, :lead_id)
 
--- name: delete_holder
-DELETE FROM wa_number_holders WHERE scope = :scope AND number = :number AND since = :since
-
 -- name: delete_held
-DELETE FROM wa_number_holders WHERE lead_id = :other_id
+DELETE FROM wa_number_holders WHERE lead_id = :lead_id
 
 -- name: is_attributed
 SELECT 1 FROM wa_lead_sightings WHERE scope = :scope AND number = :number AND named = 0
 UNION ALL
 SELECT 1 FROM wa_number_changes WHERE scope = :scope AND old_number = :number AND ident IS NULL
+UNION ALL
+SELECT 1 FROM wa_number_changes WHERE scope = :scope AND new_number = :number AND ident IS NULL
 LIMIT 1
+
+-- name: changed_with
+-- The numbers that somebody, whom no user id tells, changed to or from this one.
+SELECT new_number AS number FROM wa_number_changes
+ WHERE scope = :scope AND old_number = :number AND new_number IS NOT NULL AND ident IS NULL
+UNION
+SELECT old_number FROM wa_number_changes
+ WHERE scope = :scope AND new_number = :number AND old_number IS NOT NULL AND ident IS NULL
+
+-- name: changer
+-- Who is said to have changed from the number, where two are said to have changed to another at one time.
+SELECT s.lead_id FROM wa_number_changes c JOIN wa_lead_sightings s ON s.event_id = c.event_id
+ WHERE c.scope = :scope AND c.old_number = :number ORDER BY c.at DESC, c.new_number DESC, s.ident DESC LIMIT 1
 
 -- name: facts_by_number
 SELECT event_id, ident, at, inbound, lead_id FROM wa_lead_sightings
