@@ -23,7 +23,7 @@ test: setup ## Run the whole test suite
 	$(BIN)/python -m pytest
 
 check: setup lint types imports cov ## What CI runs
-	$(BIN)/wa-hooks check fixtures
+	$(BIN)/wa-hooks check fixtures --strict
 
 fmt: setup ## Format the code
 	$(BIN)/ruff format .

@@ -1,24 +1,20 @@
-"""`verify-signature`, `check`, `schema` and `doctor`."""
+"""`verify-signature`, `schema` and `doctor`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from . import options, render
 from .options import HandlersOption, JsonOption, StoreOption
 
-if TYPE_CHECKING:
-    from wa_webhooks.check import CaseResult
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.command("verify-signature")(verify_signature)
-    app.command()(check)
     app.command()(schema)
     app.command()(doctor)
 
@@ -68,58 +64,6 @@ def verify_signature(
         return 3
     typer.echo(f"verifies with app secret {position + 1} of {len(secrets)}")
     return 0
-
-
-def check(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Fixtures: files, folders, globs.")],
-    update: Annotated[
-        bool, typer.Option("--update", envvar="WA_HOOKS_UPDATE", help="Write the expected results anew.")
-    ] = False,
-    handlers: HandlersOption = None,
-    json: JsonOption = False,
-) -> int:
-    """Check that fixtures give what is expected.
-
-    The expected result of case.json is case.expected.json; a fixture without one passes if no event fails.
-    Exits 3 if a fixture does not pass, 4 if there are none.
-    """
-    from wa_webhooks import captures
-    from wa_webhooks.check import check as check_one
-    from wa_webhooks.check import check_body
-    from wa_webhooks.errors import ConfigError
-
-    if "-" in paths:
-        raise ConfigError("fixtures are files", hint="Name files, folders or globs.")
-    found = captures.gather(paths, sys.stdin.buffer)
-    registry = options.registry(handlers)
-    results = [check_one(file, registry, update=update) for file in found.files if not captures.is_lines(file)]
-    lines = captures.Captures([file for file in found.files if captures.is_lines(file)])
-    results += [check_body(Path(capture.name), capture.body, registry) for capture in lines]
-    for result in results:
-        if json:
-            render.line(
-                {
-                    "path": str(result.path),
-                    "verdict": result.verdict,
-                    "events": result.events,
-                    "detail": result.detail,
-                }
-            )
-        elif result.verdict != "ok":
-            _show(result)
-    failing = sum(not result.passed for result in results)
-    events = sum(result.events for result in results)
-    updated = sum(result.verdict == "updated" for result in results)
-    told = f"{render.count(len(results), 'fixture')}, {render.count(events, 'event')}"
-    told += f": {len(results) - failing} passed, {failing} failed"
-    typer.echo(told + (f", {updated} updated" if update else ""), err=json)
-    return 3 if failing else 0
-
-
-def _show(result: CaseResult) -> None:
-    typer.echo(f"{result.verdict}  {result.path}")
-    for part in result.detail.splitlines():
-        typer.echo(f"    {part}")
 
 
 def schema(

@@ -471,6 +471,7 @@ def test_check_says_what_differs(wa):
     expected.write_text(expected.read_text().replace("message.text", "message.image"))
     code, out, _ = wa("check", ".")
     assert code == 3
-    assert '-      "type": "message.image",' in out
-    assert '+      "type": "message.text",' in out
+    assert "type  case.expected.json:5" in out
+    assert 'expected  "message.image"' in out
+    assert 'found     "message.text"' in out
     assert "1 fixture, 1 event: 0 passed, 1 failed" in out

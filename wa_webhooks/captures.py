@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from .check import EXPECTED_SUFFIX
 from .decoding import undecoded
 from .errors import ConfigError, NothingMatchesError
+
+EXPECTED_SUFFIX = ".expected.json"
+"""Files that say what a capture should give: see `check`."""
 
 _LINES = (".jsonl", ".ndjson")
 _WHOLE = (".json", ".raw", ".raw.txt")
