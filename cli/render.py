@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bar
 
+    from wa_webhooks.sending import Sent
+
 _COLOURS = {"processed": 32, "pending": 36, "failed": 33, "dead": 31, "refused": 35, "ok": 32, "FAIL": 31}
 _STATE_WIDTH = 9
 _TYPE_WIDTH = 28
@@ -143,7 +145,17 @@ def failures(found: Sequence[str]) -> None:
         typer.echo(f"... and {len(found) - _MOST_FAILURES} more", err=True)
 
 
-def summary(told: str, figures: Mapping[str, Any], *, json: bool) -> None:
+def answers(sent: Sent, *, listed: bool = True) -> None:
+    """Say on stderr how a receiver did not answer 200: each time if `listed`, and what that may mean."""
+    if listed:
+        failures(sent.failures)
+    if sent.gave_up:
+        typer.echo("gave up: nothing listens there; the rest was not sent", err=True)
+    if set(sent.statuses) == {"401"}:
+        typer.echo("Every delivery was answered 401: the receiver has another app secret.", err=True)
+
+
+def summary(told: str, figures: Mapping[str, Any], *, json: bool, err: bool = False) -> None:
     """Print how a command ended: `figures` as one JSON object, or `told` and the figures above nought in a line."""
     if json:
         line(figures)
@@ -151,7 +163,7 @@ def summary(told: str, figures: Mapping[str, Any], *, json: bool) -> None:
     shown = [f"{value} {name}" for name, value in figures.items() if name in _OUTCOMES and value]
     shown += [f"{number} answered {status}" for status, number in figures.get("statuses", {}).items()]
     run = f" (run {figures['run']})" if "run" in figures else ""
-    typer.echo(f"{told}: {', '.join(shown) or 'nothing to do'}{run}")
+    typer.echo(f"{told}: {', '.join(shown) or 'nothing to do'}{run}", err=err)
 
 
 class Progress:

@@ -101,11 +101,7 @@ def _send(found: Captures, url: str, *, json: bool) -> int:
     secret = settings.app_secrets()[0]
     with render.Progress("sending", total=_known_total(found)) as progress:
         sent = send(found, url, secret, progress=lambda s: progress.update(s.deliveries))
-    render.failures(sent.failures)
-    if sent.gave_up:
-        typer.echo("gave up: nothing listens there; the rest was not sent", err=True)
-    if set(sent.statuses) == {"401"}:
-        typer.echo("Every delivery was answered 401: the receiver has another app secret.", err=True)
+    render.answers(sent)
     summary: dict[str, Any] = dict.fromkeys(("deliveries", "events", "new", "duplicates", "processed"))
     summary |= {"deliveries": sent.deliveries, "failed": sent.failed, "skipped": len(found.skipped)}
     told = f"{render.count(sent.deliveries, 'delivery')} sent to {url}"

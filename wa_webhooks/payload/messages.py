@@ -437,6 +437,9 @@ class Message(Body):
 class SentMessage(Body):
     """A message as the Send API takes it; also of types that are never received."""
 
+    contents: ClassVar[Contents] = {name: shape for name, shape in Body.contents.items() if name != "interactive"}
+
+    interactive: Anything = None
     messaging_product: Text = None
     recipient_type: Text = None
     to: Text = None
