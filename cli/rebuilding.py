@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
+import signal
 import sys
-from datetime import UTC, datetime
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import options, render
 from .options import HandlersOption, JsonOption, MaskOption, StoreOption, UnmaskOption, YesOption
+from .replaying import check_handlers, check_somebody_is_there, confirm, start
 
 if TYPE_CHECKING:
-    from wa_webhooks.pipeline import Pipeline
-    from wa_webhooks.stores.base import Difference, Rebuilt, Run
+    from wa_webhooks.stores.base import Difference, Rebuilt
+
+_MOST_SHOWN = 100
 
 
 def register(app: typer.Typer) -> None:
@@ -27,12 +29,16 @@ def rebuild(
     apply: Annotated[
         bool, typer.Option("--apply", envvar="WA_HOOKS_APPLY", help="Put right what differs, in one transaction.")
     ] = False,
+    yes: YesOption = False,
     handlers: HandlersOption = None,
     ignore_handlers: Annotated[
         bool,
-        typer.Option("--ignore-handlers", envvar="WA_HOOKS_IGNORE_HANDLERS", help="Go on without handlers they had."),
+        typer.Option(
+            "--ignore-handlers",
+            envvar="WA_HOOKS_IGNORE_HANDLERS",
+            help="Go on though handlers that events had are not loaded.",
+        ),
     ] = False,
-    yes: YesOption = False,
     store: StoreOption = options.DEFAULT_STORE_URL,
     json: JsonOption = False,
     mask: MaskOption = False,
@@ -40,86 +46,105 @@ def rebuild(
 ) -> int:
     """Make the CRM tables anew from the log, aside, and show where those of the store differ.
 
-    The log is not touched, no action fires, and receiving goes on. Exits 3 if something differs and was not put
-    right.
+    The log is not touched, no action fires, and receiving goes on. Every difference is a line of --json, the last
+    line a summary. Exits 3 if something differs and was not put right.
     """
     from wa_webhooks import pipeline as pipelines
+    from wa_webhooks.stores.base import PROCESSED, Query
 
     pipeline = options.pipeline(store, handlers=handlers, create=False)
     pipeline.ignore_handlers = ignore_handlers
+    if apply and not yes:
+        check_somebody_is_there()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end, it ends as with Ctrl-C
+    run = start("rebuild", {}, handlers) if apply else None
     with contextlib.closing(pipeline.store):
-        if apply and not yes:
-            _confirm()
-        run = _run(handlers) if apply else None
-        total = _processed(pipeline)
-        with render.Progress("rebuilding", total=total) as progress:
-            found = pipelines.rebuild(pipeline, run, progress=progress.update)
-    shown = [*found.failures, *found.differences]
-    if json:
-        for difference in shown:
-            render.line(_as_json(difference, hide=mask))
-    elif shown:
-        columns = ("table", "row", "column", "in the store", "from the log")
-        render.table(columns, [_cells(difference, unmask=unmask) for difference in shown])
-    applied = run is not None and found.differing > 0 and not found.failures
-    _summary(found, run if applied else None, json=json)
-    return 3 if found.failures or (found.differing and not applied) else 0
+        plan = pipeline.store.preview(Query(states=(PROCESSED,)))
+        if not ignore_handlers:
+            check_handlers(pipeline, plan)
+        with render.Progress("rebuilding", total=plan["events"]) as progress:
+            shown = _Shown(json=json, hide=mask if json else not unmask)
+
+            def agree(found: Rebuilt) -> bool:
+                progress.stop()
+                shown.end()
+                if not yes:
+                    confirm(f"Put {render.count(found.differences, 'difference')} right?")
+                return True
+
+            with contextlib.redirect_stdout(sys.stderr):  # a handler may print
+                found = pipelines.rebuild(pipeline, run, agree=agree, progress=progress.update, tell=shown.tell)
+    shown.end()
+    _summary(found, run.id if run and found.applied else None, json=json)
+    return 3 if found.failing or (found.differences and not found.applied) else 0
 
 
-def _confirm() -> None:
-    from wa_webhooks.errors import ConfigError
+class _Shown:
+    """The differences on stdout: a line of JSON each at once, or at the end a table of the first ones."""
 
-    if not sys.stdin.isatty():
-        raise ConfigError("nobody is there to ask", hint="Add --yes to go ahead.")
-    if not typer.confirm("Replace the CRM rows that differ from the log?", err=True):
-        typer.echo("nothing done", err=True)
-        raise typer.Abort
+    def __init__(self, *, json: bool, hide: bool) -> None:
+        self._json, self._hide = json, hide
+        self._out = sys.stdout
+        self._rows: list[tuple[Any, ...]] = []
+        self._more = 0
 
+    def tell(self, difference: Difference) -> None:
+        if self._json:
+            self._print(render.line, _as_json(difference, hide=self._hide))
+        elif len(self._rows) < _MOST_SHOWN:
+            self._rows.append(_cells(difference, hide=self._hide))
+        else:
+            self._more += 1
 
-def _run(handlers: str | None) -> Run:
-    from wa_webhooks import pipeline as pipelines
+    def end(self) -> None:
+        """Print what is still to be printed, once."""
+        if self._rows:
+            self._print(render.table, ("table", "row", "column", "in the store", "from the log"), self._rows)
+        if self._more:
+            self._print(render.text, f"... and {self._more} more; --json tells every one")
+        self._rows, self._more = [], 0
 
-    scope = {"handlers": handlers} if handlers else {}
-    return pipelines.start_run("rebuild", scope=scope, started_by=getpass.getuser(), now=datetime.now(UTC))
-
-
-def _processed(pipeline: Pipeline) -> int:
-    return int(pipeline.store.counts()["events"]["processed"])
+    def _print(self, how: Callable[..., None], *what: Any) -> None:
+        with contextlib.redirect_stdout(self._out):
+            how(*what)
 
 
 def _as_json(difference: Difference, *, hide: bool) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from wa_webhooks.masking import mask_id, mask_value
+    from wa_webhooks.masking import mask_value
 
     told = asdict(difference)
     if hide:
-        told["key"] = " ".join(
-            mask_id(part) if len(part) >= options.SHORTEST_PHONE else part for part in told["key"].split()
-        )
+        told["key"] = {name: mask_value(name, value) for name, value in difference.key.items()}
         if difference.column:
             told |= {side: mask_value(difference.column, told[side]) for side in ("live", "rebuilt")}
     return told
 
 
-def _cells(difference: Difference, *, unmask: bool) -> tuple[Any, ...]:
-    told = _as_json(difference, hide=not unmask)
-    absent = "" if difference.column is None else "null"
+def _cells(difference: Difference, *, hide: bool) -> tuple[Any, ...]:
+    told = _as_json(difference, hide=hide)
+    absent = "" if difference.column in (None, "error") else "null"
     return (
         told["table"],
-        told["key"],
+        " ".join(str(value) for value in told["key"].values()),
         told["column"] or "",
         *(absent if told[side] is None else told[side] for side in ("live", "rebuilt")),
     )
 
 
-def _summary(found: Rebuilt, run: Run | None, *, json: bool) -> None:
+def _summary(found: Rebuilt, run: str | None, *, json: bool) -> None:
+    if json:
+        figures = {"events": found.events, "differences": found.differences, "by_table": found.differing}
+        render.line({**figures, "failing": found.failing, "applied": found.applied, "run": run})
+        return
     told = f"{render.count(found.events, 'event')}: "
-    told += render.count(found.differing, "difference") if found.differing else "no difference"
-    if found.differing > len(found.differences):
-        told += f", the first {len(found.differences)} shown"
-    if found.failures:
-        told += f", {render.count(len(found.failures), 'event')} cannot be handled any more: reprocess them first"
+    told += render.count(found.differences, "difference") if found.differences else "no difference"
+    if found.differences:
+        told += f" ({', '.join(f'{number} in {table}' for table, number in found.differing.items())})"
     if run:
-        told += f"; put right (run {run.id})"
-    typer.echo(told, err=json)
+        told += f", put right (run {run})"
+    typer.echo(told)
+    if found.failing:
+        events = render.count(found.failing, "event")
+        typer.echo(f"{events} of these cannot be handled any more: mend the handlers, then reprocess.", err=True)

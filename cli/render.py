@@ -200,6 +200,9 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
         """Take the bar away."""
         if self._bar:
             self._bar.stop()

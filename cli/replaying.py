@@ -82,7 +82,7 @@ def replay(
         attempts=max_attempts,
         base=retry_base,
     )
-    run = _start("replay", {"paths": ", ".join(paths)}, handlers)
+    run = start("replay", {"paths": ", ".join(paths)}, handlers)
     with (
         contextlib.closing(pipeline.store),
         _running(pipeline, run),
@@ -189,9 +189,9 @@ def reprocess(
         render.plan(plan, err=True)
         pipeline.ignore_handlers = ignore_handlers
         if not ignore_handlers:
-            _check_handlers(pipeline, plan)
+            check_handlers(pipeline, plan)
         if not yes:
-            _confirm(plan["events"])
+            confirm(f"Reprocess {render.count(plan['events'], 'event')}?")
         return _reprocess(pipeline, query, plan["events"], handlers=handlers, json=json)
 
 
@@ -200,14 +200,14 @@ def _reprocess(pipeline: Pipeline, query: Query, planned: int, *, handlers: str 
 
     found = {name: getattr(query, name) for name in query.__slots__}
     scope = {name: ", ".join(map(str, v)) if isinstance(v, tuple) else str(v) for name, v in found.items() if v}
-    run = _start("reprocess", scope, handlers)
+    run = start("reprocess", scope, handlers)
     with _running(pipeline, run), render.Progress("reprocessing", total=planned) as progress:
         counts = pipelines.reprocess(pipeline, query, run, progress=lambda t: progress.update(t.events))
     left = max(0, planned - counts["events"])  # a worker had them at that moment
     return _end(render.count(counts["events"], "event"), counts, run, unread=left, json=json)
 
 
-def _check_handlers(pipeline: Pipeline, plan: dict[str, Any]) -> None:
+def check_handlers(pipeline: Pipeline, plan: dict[str, Any]) -> None:
     """Refuse to settle events without the user's handlers that they had: their part would silently not be done."""
     from wa_webhooks.errors import HandlersMissingError
 
@@ -218,17 +218,24 @@ def _check_handlers(pipeline: Pipeline, plan: dict[str, Any]) -> None:
         )
 
 
-def _confirm(events: int) -> None:
-    from wa_webhooks.errors import ConfigError
-
-    if not sys.stdin.isatty():
-        raise ConfigError("nobody is there to ask", hint="Add --yes to go ahead.")
-    if not typer.confirm(f"Reprocess {render.count(events, 'event')}?", err=True):
+def confirm(question: str) -> None:
+    """Ask before something is done; end the command if the answer is no."""
+    check_somebody_is_there()
+    if not typer.confirm(question, err=True):
         typer.echo("nothing done", err=True)
         raise typer.Abort
 
 
-def _start(command: str, scope: dict[str, str], handlers: str | None) -> Run:
+def check_somebody_is_there() -> None:
+    """Refuse to go on to a question that nobody will answer."""
+    from wa_webhooks.errors import ConfigError
+
+    if not sys.stdin.isatty():
+        raise ConfigError("nobody is there to ask", hint="Add --yes to go ahead.")
+
+
+def start(command: str, scope: dict[str, str], handlers: str | None) -> Run:
+    """Return the run for the ledger that a command is."""
     from wa_webhooks.pipeline import start_run
 
     try:

@@ -112,3 +112,11 @@ class GiveUpError(WaHooksError):
     """The handler says that no further attempt can help."""
 
     exit_code = 3
+
+
+def describe(exc: BaseException) -> str:
+    """Return an error in a line: ours say it all, another's needs its class and the handler it came from."""
+    if isinstance(exc, WaHooksError):
+        return str(exc)
+    notes = "".join(f" ({note})" for note in getattr(exc, "__notes__", ()))
+    return f"{type(exc).__name__}: {exc}{notes}"

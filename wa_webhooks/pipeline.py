@@ -1,7 +1,7 @@
 """The one pipeline, with the order of its steps: verify, record, answer; then split, handle, finish.
 
-Every door ends here: `serve` and `work`, `replay`, `reprocess` and `check` all handle an event with `handle`, and all
-but `check` finish it with `Pipeline.process`.
+Every door ends here: `serve` and `work`, `replay`, `reprocess`, `rebuild` and `check` all handle an event with
+`handle`; the first four finish it with `Pipeline.process`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, get_args
 
 from . import signature
-from .changes import ActionQueued, Change
+from .changes import Change
 from .drift import findings
-from .errors import HandlersMissingError, StoreError, WaHooksError
+from .errors import HandlersMissingError, StoreError, describe
 from .events import Event
 from .handlers import Registry, builtin, name_of
 from .origin import Origin
@@ -31,6 +31,7 @@ from .stores.base import (
     ClaimedDelivery,
     ClaimedEvent,
     Delivery,
+    Difference,
     LoggedEvent,
     Outcome,
     Query,
@@ -216,9 +217,7 @@ class Pipeline:
             verdict = Verdict(state=REFUSED, error=reason, error_class="OriginRefused")
         else:
             try:
-                if isinstance(claimed, ClaimedEvent):
-                    self.check_handlers(claimed.handled_by)
-                changes = patiently(lambda: handle(event, self.registry), sleep=self.sleep)
+                changes = self.changes_of(event, claimed.handled_by if isinstance(claimed, ClaimedEvent) else "")
                 verdict = Verdict(state=PROCESSED)
             except (Exception, SystemExit) as exc:  # noqa: BLE001 - as in `handle`
                 verdict = self._failed(exc, made)
@@ -231,11 +230,17 @@ class Pipeline:
             handled_by=self._names(event, claimed) if not reason else "",
         )
 
-    def check_handlers(self, handled_by: str) -> None:
-        """Refuse to settle an event without the user's handlers that it had; `handled_by` names them."""
+    def changes_of(self, event: Event, handled_by: str) -> tuple[Change, ...]:
+        """Return what becomes of an event; `handled_by` names the handlers that it had.
+
+        Raises:
+            HandlersMissingError: one of the user's handlers that it had is not loaded here.
+            Exception: what a handler raised.
+        """
         missing = [] if self.ignore_handlers else self.registry.missing(handled_by)
         if missing:
             raise HandlersMissingError(f"{', '.join(missing)} had this event and is not loaded here: add --handlers")
+        return patiently(lambda: handle(event, self.registry), sleep=self.sleep)
 
     def _names(self, event: Event, claimed: ClaimedDelivery | ClaimedEvent) -> str:
         """The handlers that the event has; those that are missing stay on record."""
@@ -248,18 +253,10 @@ class Pipeline:
         again = self.policy.next_attempt(exc, made=made, now=self.clock())
         return Verdict(
             state=DEAD if again is None else FAILED,
-            error=_describe(exc),
+            error=describe(exc),
             error_class=type(exc).__name__,
             next_attempt_at=again,
         )
-
-
-def _describe(exc: BaseException) -> str:
-    """Return an error in a line: ours say it all, another's needs its class and the handler it came from."""
-    if isinstance(exc, WaHooksError):
-        return str(exc)
-    notes = "".join(f" ({note})" for note in getattr(exc, "__notes__", ()))
-    return f"{type(exc).__name__}: {exc}{notes}"
 
 
 def start_run(command: str, *, scope: Mapping[str, object], started_by: str, now: datetime) -> Run:
@@ -312,20 +309,26 @@ def reprocess(
 
 
 def rebuild(
-    pipeline: Pipeline, run: Run | None = None, *, progress: Callable[[int], None] = lambda _: None
+    pipeline: Pipeline,
+    run: Run | None = None,
+    *,
+    agree: Callable[[Rebuilt], bool] = lambda _: True,
+    progress: Callable[[int], None] = lambda _: None,
+    tell: Callable[[Difference], None] = lambda _: None,
 ) -> Rebuilt:
-    """Hold the CRM tables against what the log adds up to; with a `run`, put them right. Fires no actions.
+    """Hold the CRM tables against what the log adds up to; with a `run`, put them right if `agree` says so.
 
     Raises:
         HandlersMissingError: an event had a user's handlers that are not loaded here.
     """
 
     def changes_of(logged: LoggedEvent) -> Sequence[Change]:
-        pipeline.check_handlers(logged.handled_by)
         event = restore(key=logged.key, payload=logged.payload, position=logged.position)
-        return [change for change in handle(event, pipeline.registry) if not isinstance(change, ActionQueued)]
+        return pipeline.changes_of(event, logged.handled_by)
 
-    return pipeline.store.rebuild(changes_of, now=pipeline.clock(), run=run, progress=progress)
+    return pipeline.store.rebuild(
+        changes_of, clock=pipeline.clock, run=run, agree=agree, progress=progress, tell=tell
+    )
 
 
 def _finish_run(

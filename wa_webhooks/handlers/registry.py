@@ -28,6 +28,7 @@ class Registry:
         """Start with the handlers of `others`, in order."""
         self.entries: list[tuple[str, Handler]] = [entry for other in others for entry in other.entries]
         self._found: dict[str, tuple[Handler, ...]] = {}
+        self._missing: dict[str, list[str]] = {}
 
     def on(self, pattern: str) -> Callable[[Handler], Handler]:
         """Return a decorator that registers a handler for the types that match `pattern`."""
@@ -38,6 +39,7 @@ class Registry:
         def register(handler: Handler) -> Handler:
             self.entries.append((pattern, handler))
             self._found.clear()
+            self._missing.clear()
             return handler
 
         return register
@@ -55,9 +57,10 @@ class Registry:
 
     def missing(self, handled_by: str) -> list[str]:
         """Return those of the user's handlers named in a log row's `handled_by` that are not loaded here."""
-        loaded = set(self.names())
-        names = (name for name in handled_by.split(", ") if name and name not in loaded)
-        return sorted(name for name in names if name.partition(".")[0] not in _BUILT_IN)
+        if handled_by not in self._missing:
+            gone = {name for name in handled_by.split(", ") if name}.difference(self.names())
+            self._missing[handled_by] = sorted(name for name in gone if name.partition(".")[0] not in _BUILT_IN)
+        return self._missing[handled_by]
 
 
 def name_of(handler: Handler) -> str:

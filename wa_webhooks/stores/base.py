@@ -191,12 +191,13 @@ class LoggedEvent:
 class Difference:
     """Where a row of the store is not what the log adds up to.
 
-    `key` names the row: the values of the table's key, separated by spaces. Without `column` it is the row as a whole
-    that is missing or too many: `live` is what the store has, `rebuilt` what it should have.
+    `key` names the row: columns of the table and their values. `live` is what the store has in `column`, `rebuilt`
+    what it should have; without `column`, the row as a whole is missing or too many. For `wa_events` and `error`, it
+    is the event that cannot be handled any more.
     """
 
     table: str
-    key: str
+    key: Mapping[str, Any]
     column: str | None
     live: Any
     rebuilt: Any
@@ -204,15 +205,21 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuilt:
-    """What a rebuild found in how many `events`: the first `differences` of all `differing`.
+    """What a rebuild of how many `events` came to.
 
-    `failures` are events that were processed once and cannot be any more; nothing is replaced while there are some.
+    `differing` is how many differences there are in which table; `failing` how many events were processed once and
+    cannot be any more. `applied` is whether the differences were put right.
     """
 
     events: int
-    differing: int
-    differences: Sequence[Difference]
-    failures: Sequence[Difference]
+    differing: Mapping[str, int]
+    failing: int
+    applied: bool
+
+    @property
+    def differences(self) -> int:
+        """How many differences there are in all."""
+        return sum(self.differing.values())
 
 
 class Store(Protocol):
@@ -320,16 +327,21 @@ class Store(Protocol):
         self,
         changes_of: Callable[[LoggedEvent], Sequence[Change]],
         *,
-        now: datetime,
+        clock: Callable[[], datetime],
         run: Run | None = None,
+        agree: Callable[[Rebuilt], bool] = ...,
         progress: Callable[[int], None] = ...,
+        tell: Callable[[Difference], None] = ...,
     ) -> Rebuilt:
-        """Make the CRM tables of the processed events anew, aside, and say where the store's differ from them.
+        """Make the CRM tables of the processed events anew, aside, and `tell` where the store's differ from them.
 
-        `changes_of` gives the changes of one event; what it raises is a failure, but a `HandlersMissingError` ends
-        the rebuild. With a `run`, the rows that differ are replaced, all or none, and the run is entered in the
-        ledger: the first comparison sees one moment of the store, the second, under the write lock, also what was
-        settled since. Leads keep their ids. The outbox is not touched, except for the leads that its actions are for.
+        `changes_of` gives the changes of one event; what it raises is told, but a `HandlersMissingError` ends the
+        rebuild. Actions among them are not queued. All is seen as of one moment; work on the store goes on.
+
+        With a `run`, if something differs, no event fails and `agree` says so: rows that differ are put right, all or
+        none, as of that moment, and the run is entered in the ledger, ended at what `clock` says then. Rows that stay
+        keep their ids, and so do leads as long as anything is left of them. Of the log and the outbox, nothing
+        changes but which leads they are about.
         """
         ...
 

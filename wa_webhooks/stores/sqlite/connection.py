@@ -12,6 +12,8 @@ from ...errors import SchemaMismatchError, StoreError, StoreRejectedError, Store
 from ..sqlfiles import migrations, statements
 
 BACKEND = "sqlite"
+TEMPORARY = ""
+"""The path of a nameless file, gone when it is closed."""
 
 _LOCKED = "Try again; `fuser` on the file shows who holds it."
 _ABSENT = "Name it with --store, or record something first."
@@ -68,8 +70,8 @@ class Connection:
         db.execute(f"PRAGMA journal_size_limit = {_LARGEST_LEFT_LOG}")
 
     def _identity(self) -> tuple[int, int] | None:
-        """Which file the path names at the moment; None for the memory, and where there is none."""
-        if self.path == ":memory:":
+        """Which file the path names at the moment; None for one without a name, and where there is none."""
+        if self.path in (":memory:", TEMPORARY):
             return None
         try:
             found = Path(self.path).stat()

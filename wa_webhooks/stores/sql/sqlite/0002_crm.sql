@@ -248,3 +248,4 @@ CREATE TABLE wa_drift (
   event_id INTEGER NOT NULL REFERENCES wa_events (id),  -- the first of them
   PRIMARY KEY (kind, path, detail)
 ) WITHOUT ROWID;
+CREATE INDEX wa_actions_by_lead ON wa_actions (lead_id) WHERE lead_id IS NOT NULL;

@@ -532,48 +532,63 @@ SELECT kind, value FROM wa_lead_identities WHERE lead_id = :id ORDER BY kind, va
 -- name: get_timeline
 SELECT at, kind, direction, what, detail, ref FROM wa_lead_timeline WHERE lead_id = :id ORDER BY at, ref, kind, what
 
--- name: rebuild_deliveries
--- Into the scratch file, which is `main` here, what events refer to: thin rows.
-INSERT INTO main.wa_deliveries (id, headers, source, received_at, body)
-SELECT d.id, '', 'serve', '', x'' FROM live.wa_deliveries d
- WHERE NOT EXISTS (SELECT 1 FROM main.wa_deliveries m WHERE m.id = d.id)
+-- name: rebuild_delivery
+-- Into the scratch file, which is `main` where a rebuild runs: what its events refer to.
+INSERT INTO main.wa_deliveries (id, headers, source, received_at, body) VALUES (0, '', 'serve', '', x'')
+
+-- name: rebuild_last_attempt
+SELECT coalesce(max(id), 0) FROM live.wa_attempts
 
 -- name: rebuild_events
-SELECT id, tipo_evento, payload_original, fecha_recepcion, event_key, digest, delivery_id, position, attempts, handled_by
-  FROM live.wa_events e
- WHERE state = 'processed' AND NOT EXISTS (SELECT 1 FROM main.wa_events m WHERE m.id = e.id)
+-- What was applied once stays applied while it is reprocessed, and where that fails; not what was refused since.
+SELECT id, payload_original, event_key, digest, position, handled_by
+  FROM live.wa_events
+ WHERE id IN (SELECT event_id FROM live.wa_attempts WHERE id > :seen AND state = 'processed') AND state <> 'refused'
  ORDER BY id
+
+-- name: rebuild_settled_again
+SELECT 1 FROM live.wa_attempts a JOIN main.wa_events e ON e.id = a.event_id WHERE a.id > :seen LIMIT 1
 
 -- name: rebuild_event
 INSERT INTO main.wa_events (id, tipo_evento, payload_original, fecha_recepcion, event_key, digest, delivery_id, position,
-  attempts, state)
-VALUES (:id, :tipo_evento, '', :fecha_recepcion, :event_key, :digest, :delivery_id, :position, :attempts, 'processed')
+  state)
+VALUES (:id, '', '', '', :id, '', 0, 0, 'processed')
+
+-- name: rebuild_lead_of_event
+UPDATE main.wa_events SET lead_id = :lead_id WHERE id = :id
 
 -- name: rebuild_shared
--- Which leads were seen in the same events, those with most in common first.
-SELECT r.lead_id AS rebuilt, l.lead_id AS live
-  FROM main.wa_lead_sightings r
-  JOIN live.wa_lead_sightings l ON l.event_id = r.event_id AND l.ident = r.ident
-  JOIN live.wa_leads known ON known.id = l.lead_id
- GROUP BY r.lead_id, l.lead_id ORDER BY count(*) DESC, l.lead_id, r.lead_id
+-- How much a rebuilt lead and one of the store have in common, the most first: events that both were seen in, ids, and
+-- events that are about both. A lead whose row is lost is known by what is left of it.
+SELECT rebuilt, live
+  FROM (SELECT r.lead_id AS rebuilt, l.lead_id AS live
+          FROM main.wa_lead_sightings r
+          JOIN live.wa_lead_sightings l ON l.event_id = r.event_id AND l.ident = r.ident
+        UNION ALL
+        SELECT r.lead_id, l.lead_id
+          FROM main.wa_lead_identities r
+          JOIN live.wa_lead_identities l ON l.scope = r.scope AND l.kind = r.kind AND l.value = r.value
+        UNION ALL
+        SELECT r.lead_id, l.lead_id FROM main.wa_events r JOIN live.wa_events l ON l.id = r.id
+         WHERE r.lead_id IS NOT NULL AND l.lead_id IS NOT NULL)
+  LEFT JOIN live.wa_leads known ON known.id = live
+ GROUP BY rebuilt, live ORDER BY known.id IS NULL, count(*) DESC, live, rebuilt
 
--- name: rebuild_leads_of_events
-SELECT l.id, l.event_key, l.lead_id AS live, r.lead_id AS rebuilt
-  FROM main.wa_events r JOIN live.wa_events l ON l.id = r.id
- WHERE l.lead_id IS NOT r.lead_id ORDER BY l.id
+-- name: rebuild_wa_events
+-- What is not applied is about nobody yet.
+SELECT l.id, r.lead_id, 1 AS cells FROM live.wa_events l LEFT JOIN main.wa_events r ON r.id = l.id
+ WHERE l.lead_id IS NOT r.lead_id
 
--- name: rebuild_taken_back
-SELECT 1 FROM main.wa_events r JOIN live.wa_events l ON l.id = r.id
- WHERE l.state <> 'processed' OR l.attempts <> r.attempts LIMIT 1
-
--- name: rebuild_lead_ids
-UPDATE live.wa_events SET lead_id = (SELECT r.lead_id FROM main.wa_events r WHERE r.id = wa_events.id)
- WHERE id IN (SELECT l.id FROM main.wa_events r JOIN live.wa_events l ON l.id = r.id WHERE l.lead_id IS NOT r.lead_id)
-
--- name: rebuild_actions
--- An action whose lead is gone is for whom its event is about.
-UPDATE live.wa_actions SET lead_id = (SELECT e.lead_id FROM live.wa_events e WHERE e.id = wa_actions.event_id)
- WHERE lead_id IS NOT NULL AND lead_id NOT IN (SELECT id FROM live.wa_leads)
+-- name: rebuild_wa_actions
+-- An action that would not be queued any more stays with its lead; if that is gone, it is for whom its event is about.
+SELECT * FROM (
+  SELECT l.id, CASE WHEN r.id IS NOT NULL THEN r.lead_id
+                    WHEN l.lead_id IN (SELECT id FROM main.wa_leads) THEN l.lead_id
+                    ELSE e.lead_id END AS lead_id, 1 AS cells
+    FROM live.wa_actions l
+    LEFT JOIN main.wa_actions r ON r.idempotency_key = l.idempotency_key AND r.event_id = l.event_id
+    LEFT JOIN main.wa_events e ON e.id = l.event_id) d
+ WHERE d.lead_id IS NOT (SELECT l.lead_id FROM live.wa_actions l WHERE l.id = d.id)
 
 -- name: rebuild_run
 INSERT INTO live.wa_runs (id, command, scope, started_by, started_at, version, finished_at, counts)
