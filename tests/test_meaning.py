@@ -183,6 +183,12 @@ BUTTON = {"payload": "camp:42:yes", "text": "Yes"}
         pytest.param([CAMPAIGN, came("1", 9)], [("ad referral", "certain", None, None)], id="an ad after a campaign"),
         pytest.param([CAMPAIGN, said("1", DAY - 1)], [("after it", "inferred", "C", "camp:42")], id="after it"),
         pytest.param([CAMPAIGN, said("1", DAY)], [], id="24 hours after it"),
+        pytest.param([CAMPAIGN, sent("C", 9, "delivered"), said("1", 8)], [], id="before it was delivered"),
+        pytest.param(
+            [CAMPAIGN, sent("C", 9, "read"), said("0", 8), said("1", 10)],
+            [("after it", "inferred", "C", "camp:42")],
+            id="after it was read",
+        ),
         pytest.param([sent("0", 0, tag="camp:42"), said("1", 0)], [], id="in the same second"),
         pytest.param(
             [CAMPAIGN, said("1", 9), said("2", 10)], [("after it", "inferred", "C", "camp:42")], id="only one"
@@ -369,7 +375,7 @@ def test_the_views_are_a_function_of_what_happened(history, seed):
 
 @given(st.lists(histories.happenings(), min_size=2, max_size=10), st.integers(0, 99))
 def test_so_they_are_where_people_and_numbers_collide(history, seed):
-    bodies = [histories.body(envelope) for envelope in history]
+    bodies = [histories.as_body(envelope) for envelope in history]
     assert meaning(random.Random(seed).sample(bodies, len(bodies))) == meaning(bodies)
 
 

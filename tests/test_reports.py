@@ -1,12 +1,15 @@
 """The reports: timeline, funnel, costs, calls, failures, names, opt-outs, corrections and reactions."""
 
+import re
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from building import PHONE, START, body_of, envelope, status, value_of
 from chats import (
     DAY,
     HOUR,
+    VIEWS,
     Told,
     answered,
     called,
@@ -438,3 +441,28 @@ def test_a_group_message_has_many_statuses_and_one_row():
 
 def test_an_ad_is_a_start_and_a_reply():
     assert len(view("wa_conversation_starts", came("1", 0))) == len(view("wa_campaign_replies", came("1", 0))) == 1
+
+
+MEANING = (Path(__file__).parents[1] / "docs" / "meaning.md").read_text()
+
+
+def test_the_document_tells_every_view_and_column():
+    sections = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^##)", MEANING, re.MULTILINE | re.DOTALL))
+    assert set(sections) == VIEWS
+    with closing(Told([])) as told:
+        for name, text in sections.items():
+            columns_of = [row["name"] for row in told.backend.rows(told.store, f"PRAGMA table_info({name})")]
+            missing = set(columns_of) - set(re.findall(r"`(\w+)`", text))
+            assert not missing, (name, missing)
+
+
+@pytest.mark.parametrize("query", re.findall(r"```sql\n(.*?)```", MEANING, re.DOTALL))
+def test_what_the_document_says_to_ask_can_be_asked(query):
+    story = [
+        came("1", 0),
+        sent("2", 9, "delivered", tag="campaign:checkup:ana"),
+        answered("3", 99, "2"),
+        called("4", DAY),
+    ]
+    with closing(Told([*story, called("4", DAY + 9, "terminate"), failed("5", 2 * DAY, 131026)])) as told:
+        assert told.backend.rows(told.store, query) or query.startswith("INSERT")

@@ -158,16 +158,18 @@ SELECT lead_id, account_id, phone_number_id, wamid, at, source, status, sent_at,
                                  'business_initiated') THEN 1 ELSE 0 END AS is_template
                   FROM wa_messages o WHERE o.direction = 'outbound') m) signs;
 
--- What was said in a chat: every message but reactions, corrections, notices and failures. With each, what it replies to
--- (`told_`), and what was said before it (`previous_`), if those are messages of the business with a meaning.
+-- What was said in a chat: every message but reactions, corrections, notices and failures, in the order in which the lead
+-- had them. With each, what it replies to (`told_`) and what came before it (`previous_`), with their meaning if those are
+-- messages of the business.
 CREATE VIEW wa_chat_messages AS
-SELECT lead_id, account_id, phone_number_id, wamid, at, direction, source, type, text, content, reply_to, reply_id,
-       referral, group_id, told_meaning, told_certainty, told_described, told_tag, told_category,
-       lag(wamid) OVER chat AS previous_wamid, lag(at) OVER chat AS previous_at, lag(meaning) OVER chat AS previous_meaning,
-       lag(described) OVER chat AS previous_described, lag(tag) OVER chat AS previous_tag,
-       lag(category) OVER chat AS previous_category
-  FROM (SELECT m.*, o.meaning, o.described, o.category, t.meaning AS told_meaning, t.certainty AS told_certainty,
-               t.described AS told_described, t.tag AS told_tag, t.category AS told_category
+SELECT lead_id, account_id, phone_number_id, wamid, at, reached_at, direction, source, type, text, content, reply_to,
+       reply_id, referral, group_id, told_meaning, told_certainty, told_described, told_tag, told_category,
+       lag(wamid) OVER chat AS previous_wamid, lag(reached_at) OVER chat AS previous_at,
+       lag(meaning) OVER chat AS previous_meaning, lag(described) OVER chat AS previous_described,
+       lag(tag) OVER chat AS previous_tag, lag(category) OVER chat AS previous_category
+  FROM (SELECT m.*, coalesce(m.delivered_at, m.read_at, m.played_at, m.at) AS reached_at, o.meaning, o.described, o.category,
+               t.meaning AS told_meaning, t.certainty AS told_certainty, t.described AS told_described, t.tag AS told_tag,
+               t.category AS told_category
           FROM wa_messages m
           LEFT JOIN wa_outbound_messages o ON o.phone_number_id = m.phone_number_id AND o.wamid = m.wamid
           LEFT JOIN wa_outbound_messages t ON t.phone_number_id = m.phone_number_id AND t.wamid = m.reply_to
@@ -180,7 +182,7 @@ SELECT lead_id, account_id, phone_number_id, wamid, at, direction, source, type,
 -- In one second, the lead's message goes before the answer to it.
 WINDOW chat AS (PARTITION BY lead_id, phone_number_id,
                              coalesce(group_id, CASE WHEN substr(pricing_category, 1, 6) = 'group_' THEN 'group' END)
-                ORDER BY at, direction, wamid);
+                ORDER BY reached_at, direction, wamid);
 
 -- Every message of a lead that answers a campaign, by the best evidence that there is.
 CREATE VIEW wa_campaign_replies AS
