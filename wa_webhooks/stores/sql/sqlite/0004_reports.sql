@@ -134,15 +134,8 @@ CREATE VIEW wa_failures AS
          failure_class, tag, 0
     FROM wa_calls WHERE error_code IS NOT NULL OR outcome = 'failed'
   UNION ALL
-  SELECT 'account', NULL, NULL, account_id, phone_number_id, at, code, text,
-         CASE WHEN code IN (1, 2, 4, 80007, 130429, 131000, 131016, 131056, 131057, 133004, 134101, 138004, 138007, 138019,
-                            138020, 138021, 138022, 138023) THEN 'retryable'
-              WHEN code IN (613, 131048, 131049, 131064, 132015, 132069, 133008, 133009, 133015, 133016, 138002, 138003,
-                            138005, 138009, 138012, 138014) THEN 'deferred'
-              WHEN code IN (0, 3, 10, 33, 190, 368, 131005, 131030, 131031, 131037, 131042, 131044, 131045, 131063, 133010,
-                            134011, 134102, 138000, 138013, 138015, 138018) OR code BETWEEN 200 AND 299 THEN 'account-wide'
-              WHEN code IS NOT NULL THEN 'permanent' END, NULL, 0
-    FROM (SELECT a.account_id, a.phone_number_id, a.reason AS text,
+  SELECT 'account', NULL, NULL, account_id, phone_number_id, at, code, text, failure_class, NULL, 0
+    FROM (SELECT a.account_id, a.phone_number_id, a.reason AS text, a.failure_class,
                  -- Meta gives these no time: that of arrival then.
                  coalesce(a.at, (SELECT l.fecha_recepcion FROM wa_events l WHERE l.id = a.event_id)) AS at,
                  CASE WHEN a.what <> '' AND a.what NOT GLOB '*[^0-9]*' THEN CAST(a.what AS INTEGER) END AS code
