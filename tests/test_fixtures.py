@@ -1,4 +1,4 @@
-"""The fixtures are complete: each is listed, together they show all that the models know, and nobody in them exists."""
+"""The fixtures are complete: each is listed, they show all that the models know, and nobody in them exists."""
 
 import json
 import re
