@@ -198,7 +198,8 @@ class AccountNoticed:
     """Meta told something about the account, a number, a template or a flow. One row an event.
 
     `severity` is info, warning or critical: critical stops messages, warning will if nobody acts. `subject` is what
-    it is about (a template's name, a number, a flow), `what` Meta's word for it, `reason` its explanation.
+    it is about (a template's name, a number, a flow), `what` Meta's word for it, `reason` its explanation. `failure_class` is
+    that of an error's code.
     """
 
     kind: ClassVar[str] = "account_noticed"
@@ -210,6 +211,7 @@ class AccountNoticed:
     subject: str | None = None
     what: str | None = None
     reason: str | None = None
+    failure_class: str | None = None
     at: datetime | None
     detail: str
 

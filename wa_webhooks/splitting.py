@@ -79,7 +79,7 @@ def _events(payload: Any, *, clean: bool, day: str | None) -> Iterator[Event]:
         return
     if not entries:
         yield _unreadable(payload, "the envelope has no entries")
-    envelope = {"object": payload["object"]} if "object" in payload else {}
+    envelope = {name: payload[name] for name in payload if name != "entry"}
     for entry in entries:
         yield from _entry_events(envelope, entry, clean=clean, day=day)
 
@@ -203,7 +203,8 @@ class _Place:
         passed_over = {"contacts", *arrays, *(name for name in ITEM_KINDS if standby.get(name) == [])}
         rest = {name: inner for name, inner in standby.items() if name not in passed_over}
         if rest:
-            yield self.event("unknown.standby", {**self.around, "standby": rest}, rest, at=rest.get("timestamp"))
+            label = _label(self.field, "absent")
+            yield self.event(f"unknown.{label}", {**self.around, "standby": rest}, rest, at=rest.get("timestamp"))
 
     def _summary(self, value: dict[str, Any]) -> Event:
         """What a chat was about, for who takes it over."""

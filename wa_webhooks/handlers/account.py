@@ -32,6 +32,7 @@ class _Told:
     subject: str | None = None
     what: str | None = None
     reason: str | None = None
+    failure_class: str | None = None
 
 
 @registry.on("account.*")
@@ -64,6 +65,7 @@ def _noticed(event: Event, told: _Told) -> AccountNoticed:
         subject=told.subject or None,
         what=told.what or None,
         reason=told.reason or None,
+        failure_class=told.failure_class,
         at=event.at,
         detail=canonical(event.item),
     )
@@ -80,8 +82,9 @@ def _told(event: Event) -> _Told:
 
 
 def _error(told: ErrorDetail) -> _Told:
-    grave = failure_class(told.number) == ACCOUNT_WIDE
-    return _Told(CRITICAL if grave else WARNING, what=told.code, reason=told.text)
+    kind = failure_class(told.number)
+    severity = CRITICAL if kind == ACCOUNT_WIDE else WARNING
+    return _Told(severity, what=told.code, reason=told.text, failure_class=kind)
 
 
 def _alert(told: shapes.Alert) -> _Told:

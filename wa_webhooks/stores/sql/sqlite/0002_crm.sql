@@ -232,6 +232,7 @@ CREATE TABLE wa_account_events (
   subject         TEXT,                 -- a template's name, a number, a flow
   what            TEXT,                 -- Meta's word
   reason          TEXT,
+  failure_class   TEXT,                 -- of an error
   at              TEXT,
   detail          TEXT NOT NULL         -- JSON
 );

@@ -421,8 +421,10 @@ ON CONFLICT (phone_number_id, call_id) DO UPDATE
           THEN excluded.failure_class ELSE failure_class END
 
 -- name: put_account_event
-REPLACE INTO wa_account_events (event_id, account_id, phone_number_id, notice, severity, subject, what, reason, at, detail)
-VALUES (:event_id, :account_id, :phone_number_id, :notice, :severity, :subject, :what, :reason, :at, :detail)
+REPLACE INTO wa_account_events (event_id, account_id, phone_number_id, notice, severity, subject, what, reason,
+  failure_class, at, detail)
+VALUES (:event_id, :account_id, :phone_number_id, :notice, :severity, :subject, :what, :reason,
+  :failure_class, :at, :detail)
 
 -- name: put_lead_event
 REPLACE INTO wa_lead_events (event_id, topic, ident, lead_id, account_id, phone_number_id, what, ref, at, detail)
