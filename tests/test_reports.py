@@ -28,7 +28,6 @@ from chats import (
     wrote,
 )
 
-from wa_webhooks.error_codes import failure_class
 from wa_webhooks.stores.base import to_text
 
 
@@ -298,20 +297,6 @@ def test_what_failed(told, expected):
 def test_a_failure_belongs_to_the_lead_of_its_message():
     (row,) = view("wa_failures", sent("1", 0), failed("1", 9, 131026, recipient_id=None))
     assert row["lead_id"] == PHONE
-
-
-def test_the_class_of_an_account_error_is_that_of_its_code():
-    """The view has the codes once more: where `error_codes` changes, a migration must make it anew."""
-    codes = [*range(400), 613, *range(130000, 140000), *range(147000, 147010), 80007, 2593107, 999999]
-    with closing(Told([])) as told:
-        told.backend.run(told.store, "PRAGMA foreign_keys = OFF")
-        told.store._db.executemany(
-            "INSERT INTO wa_account_events (event_id, notice, severity, what, detail, at)"
-            " VALUES (?, ?, 'info', ?, '', '')",
-            [(number, f"error.{code}", str(code)) for number, code in enumerate(codes)],
-        )
-        found = {row["code"]: row["failure_class"] for row in told.rows("wa_failures")}
-    assert found == {code: failure_class(code) for code in codes}
 
 
 def test_every_name_has_its_times():

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 from .numbers import number_key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class Person:
     """Who an event is about, by whatever ids the event carries; at least one is set.
 
@@ -172,7 +172,7 @@ class CallSeen:
     failure_class: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class LeadNoted:
     """Something else happened with a lead: one row for each event, topic and person.
 
@@ -193,13 +193,13 @@ class LeadNoted:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class AccountNoticed:
     """Meta told something about the account, a number, a template or a flow. One row an event.
 
     `severity` is info, warning or critical: critical stops messages, warning will if nobody acts. `subject` is what
-    it is about (a template's name, a number, a flow), `what` Meta's word for it, `reason` its explanation. `failure_class` is
-    that of an error's code.
+    it is about (a template's name, a number, a flow), `what` Meta's word for it, `reason` its explanation;
+    `failure_class` is that of an error's code.
     """
 
     kind: ClassVar[str] = "account_noticed"

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from ..changes import Change, MessageSeen, Person
 from ..events import Event, canonical
 from ..numbers import digits
-from ..payload import Contact, Content, Message, read
+from ..payload import Content, Message, read
 from ..payload.messages import Body, SentMessage, StandbyEcho, System
 from .identity import identity_changed
-from .people import contact_of, lead_seen, person, time_of
+from .people import Beside, contact_of, lead_seen, person, time_of
 from .registry import Registry
 
 registry = Registry()
@@ -29,7 +29,7 @@ def message(event: Event) -> Iterable[Change]:
     said = read(Message, event.item)
     contact = contact_of(event)
     source = "standby" if event.type.startswith("standby.") else "live"
-    changed = identity_changed(event, said, contact)
+    changed = identity_changed(event, said, contact) if said.type == "system" else None
     if changed:
         yield changed
         yield _seen(event, said, changed.person, INBOUND, source)
@@ -103,7 +103,7 @@ def _sent(event: Event, said: Message, source: str) -> Iterable[Change]:
     yield _seen(event, said, who, OUTBOUND, source)
 
 
-def _author(event: Event, said: Message, contact: Contact) -> Person | None:
+def _author(event: Event, said: Message, contact: Beside) -> Person | None:
     told = said.content() if said.type == "system" else None
     user_id = said.from_user_id or (told.user_id if isinstance(told, System) else None)
     return person(event, contact, wa_id=said.from_, bsuid=user_id, parent_bsuid=said.from_parent_user_id)
