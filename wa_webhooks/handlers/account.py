@@ -38,22 +38,15 @@ class _Told:
 @registry.on("account.*")
 @registry.on("error.*")
 @registry.on("user_action.*")
+@registry.on("history.chunk")
+@registry.on("history.errors")
+@registry.on("history.thread")
 def account(event: Event) -> Iterable[Change]:
-    """One row with the whole notice, and how much it matters; and the lead, where one stands beside an error."""
+    """One row with the whole notice, and how much it matters; and the lead, where one is named."""
     contact = contact_of(event)
     if who := person(event, contact, wa_id=None, bsuid=None, parent_bsuid=None):
         yield lead_seen(who, contact, event.at, inbound=False)
     yield _noticed(event, _told(event))
-
-
-@registry.on("history.*")
-def history(event: Event) -> Iterable[Change]:
-    """How far the copying of old chats has come, or that the business declined; not its messages."""
-    if event.message_id is None:
-        contact = contact_of(event)
-        if who := person(event, contact, wa_id=None, bsuid=None, parent_bsuid=None):
-            yield lead_seen(who, contact, event.at, inbound=False)
-        yield _noticed(event, _told(event))
 
 
 def _noticed(event: Event, told: _Told) -> AccountNoticed:
@@ -109,6 +102,8 @@ _POOR_UPDATES = frozenset({"ACCOUNT_VIOLATION", "PARTNER_REMOVED", "PARTNER_APP_
 def _update(told: shapes.AccountUpdate) -> _Told:
     word = _upper(told.event)
     severity = CRITICAL if word in _GRAVE_UPDATES else WARNING if word in _POOR_UPDATES else INFO
+    if word not in shapes.ACCOUNT_EVENTS:
+        severity = WARNING  # somebody should look
     reasons = [each.restriction_type for each in told.restriction_info]
     reasons += [told.violation_info.violation_type] if told.violation_info else []
     reasons += [told.disconnection_info.reason] if told.disconnection_info else []

@@ -49,8 +49,8 @@ def echo(event: Event) -> Iterable[Change]:
 @registry.on("history.*")
 def history(event: Event) -> Iterable[Change]:
     """A message of an old chat, from either side."""
-    if event.message_id is None:
-        return  # a chat without messages, or how far the copying has come: `account` has it
+    if event.type in ("history.chunk", "history.errors", "history.thread"):
+        return  # no message: `account` has it
     said = read(Message, event.item)
     if said.to or said.to_user_id or digits(said.from_) == event.business_number:
         yield from _sent(event, said, "history")
@@ -90,6 +90,7 @@ def standby_echo(event: Event) -> Iterable[Change]:
         content=None if about is None else canonical(about),
         reply_to=(context.id if context else None) or (content.about if content else None) or None,
         context=canonical(inside["context"]) if context else None,
+        tag=sent.biz_opaque_callback_data or None,
     )
 
 

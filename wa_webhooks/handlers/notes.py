@@ -69,15 +69,19 @@ def automatic(event: Event) -> Iterable[Change]:
 def group(event: Event) -> Iterable[Change]:
     """What happened to a group: a note for everybody whom it names, or one without a lead."""
     told = read(Group, event.item)
-    people: dict[Person, Beside] = {}
-    for each in (told, *told.added_participants, *told.removed_participants, *told.failed_participants):
-        contact = Beside(username=each.username or None)
-        if who := _participant(event, each, contact):
-            people.setdefault(who, contact)
-    for who, contact in people.items():
-        yield from _noted(event, who, contact, "group", told.type, ref=told.group_id)
+    failed = f"{told.type}:failed"
+    around = failed if told.errors else told.type
+    people: dict[Person, tuple[Beside, str | None]] = {}
+    groups = ((around, [told]), (told.type, told.added_participants), (told.type, told.removed_participants))
+    for what, named in (*groups, (failed, told.failed_participants)):
+        for each in named:
+            contact = Beside(username=each.username or None)
+            if who := _participant(event, each, contact):
+                people.setdefault(who, (contact, what))
+    for who, (contact, what) in people.items():
+        yield from _noted(event, who, contact, "group", what, ref=told.group_id)
     if not people:
-        yield from _noted(event, None, Beside(), "group", told.type, ref=told.group_id)
+        yield from _noted(event, None, Beside(), "group", around, ref=told.group_id)
 
 
 @registry.on("handover.*")

@@ -300,11 +300,11 @@ DELETE FROM wa_leads WHERE id = :other_id
 
 -- name: insert_message
 INSERT INTO wa_messages (phone_number_id, wamid, account_id, lead_id, lead_evidence, lead_event_id, direction, source, at,
-  type, text, content, reply_to, reply_id, context, referral, group_id, told_rank, error_code, error_text,
-  content_evidence)
+  type, text, content, reply_to, reply_id, context, referral, group_id, told_rank, tag, error_code,
+  error_text, content_evidence)
 VALUES (:phone_number_id, :wamid, :account_id, :lead_id, :lead_evidence, :lead_event_id, :direction, :source, :at,
-  :type, :text, :content, :reply_to, :reply_id, :context, :referral, :group_id, :told_rank, :error_code, :error_text,
-  :content_evidence)
+  :type, :text, :content, :reply_to, :reply_id, :context, :referral, :group_id, :told_rank, :tag, :error_code,
+  :error_text, :content_evidence)
 ON CONFLICT (phone_number_id, wamid) DO NOTHING
 
 -- name: join_message
@@ -316,6 +316,7 @@ UPDATE wa_messages
        lead_evidence = coalesce(max(lead_evidence, :lead_evidence), lead_evidence, :lead_evidence),
        direction = min(direction, :direction),  -- inbound wins
        told_rank = coalesce(max(told_rank, :told_rank), told_rank, :told_rank),
+       tag = coalesce(max(tag, :tag), tag, :tag),
        at = min(at, :at)
  WHERE phone_number_id = :phone_number_id AND wamid = :wamid
 
