@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt lint types imports cov golden docs lock clean
+.PHONY: help setup demo test check bench fmt lint types imports cov golden docs lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ cov: setup ## Run the test suite with the coverage floor
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+bench: setup ## Measure what handling an event costs, beside bare pydantic in the same run
+	$(BIN)/python tests/bench_handling.py
 
 golden: setup ## Write the expected results of the fixtures and of the command line anew; the diff is the review
 	$(BIN)/wa-hooks check fixtures --update

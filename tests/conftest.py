@@ -1,6 +1,7 @@
 """What every test stands on: no settings from outside, no network but loopback, one set of stores."""
 
 import ipaddress
+import logging
 import os
 import socket
 
@@ -36,6 +37,14 @@ def only_our_settings(monkeypatch, tmp_path):
         ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("NO_COLOR", "1")
+
+
+@pytest.fixture(autouse=True)
+def no_logs_left_over():
+    """A command that sets up logging has a stream of its own test, which is closed for the next."""
+    before = list(logging.root.handlers)
+    yield
+    logging.root.handlers[:] = before
 
 
 @pytest.fixture(autouse=True)

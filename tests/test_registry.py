@@ -142,7 +142,7 @@ def test_a_handler_that_exits_fails_its_event():
         (delivery(calls=[{"id": "1", "event": "connect", "timestamp": 1}]), "calls.call"),
         (delivery(errors=[{"code": 1}]), "account.account"),
         (body_of(envelope({}, field="account_update")), "account.account"),
-        (body_of(envelope({}, field="new")), ""),
+        (body_of(envelope({}, field="new")), "notes.named"),
     ],
 )
 def test_the_built_in_handler_of_each_kind(body, handled_by):

@@ -111,7 +111,7 @@ SHAPES = {  # name: the body, then "type key" of each event; {P} is the number's
     ),
     "an empty array beside": (delivery(messages=[message()], statuses=[]), TEXT),
     "a long word": (delivery(messages=[message("Å" + "x" * 99)]), f"message.{'x' * 63} message:{{P}}:wamid.M1"),
-    "empty arrays": (delivery(messages=[]), "unknown.messages unknown.messages:{P}:{D}"),
+    "empty arrays": (delivery(messages=[]), "empty.messages empty.messages:{P}:{D}"),
     "one bad item": (delivery(messages=["x", message()]), "unreadable unreadable:{P}:{D}", TEXT),
     "no value": (body_of({"entry": [{"changes": [{"field": "x"}]}]}), "unreadable unreadable:-:{D}"),
     "no changes": (body_of({"entry": [{}, 3]}), *["unreadable unreadable:-:{D}"] * 2),

@@ -8,7 +8,17 @@ from __future__ import annotations
 from .version import __version__
 
 _HOMES = {
-    "changes": ["AccountNoticed", "ActionQueued", "CallSeen", "LeadSeen", "MessageSeen", "Person", "StatusSeen"],
+    "changes": [
+        "AccountNoticed",
+        "ActionQueued",
+        "CallSeen",
+        "IdentityChanged",
+        "LeadNoted",
+        "LeadSeen",
+        "MessageSeen",
+        "Person",
+        "StatusSeen",
+    ],
     "errors": ["GiveUpError", "RetryLaterError", "WaHooksError"],
     "events": ["Event"],
     "handlers": ["Registry"],

@@ -1,6 +1,8 @@
 from .changes import AccountNoticed as AccountNoticed
 from .changes import ActionQueued as ActionQueued
 from .changes import CallSeen as CallSeen
+from .changes import IdentityChanged as IdentityChanged
+from .changes import LeadNoted as LeadNoted
 from .changes import LeadSeen as LeadSeen
 from .changes import MessageSeen as MessageSeen
 from .changes import Person as Person

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 from .numbers import number_key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class Person:
     """Who an event is about, by whatever ids the event carries; at least one is set.
 
@@ -89,7 +89,8 @@ class MessageSeen:
     control of the chat) or `history` (an old chat, copied). `text` is what a person would read: body, caption, button
     title. `content` is the object that `type` names, as canonical JSON. `reply_to` is the wamid (or wacid) replied to
     or reacted to; `reply_id` what the tapped button or row carries; `context` and `referral` are Meta's objects as
-    JSON. `told_status` is how far a message of an old chat had come, in Meta's word.
+    JSON. `tag` is the business's own (`biz_opaque_callback_data`), where what it sent is told. `told_status` is how far
+    a message of an old chat had come, in Meta's word.
     """
 
     kind: ClassVar[str] = "message_seen"
@@ -110,6 +111,7 @@ class MessageSeen:
     referral: str | None = None
     group_id: str | None = None
     told_status: str | None = None
+    tag: str | None = None
     error_code: int | None = None
     error_text: str | None = None
 
@@ -172,7 +174,7 @@ class CallSeen:
     failure_class: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class LeadNoted:
     """Something else happened with a lead: one row for each event, topic and person.
 
@@ -193,12 +195,13 @@ class LeadNoted:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class AccountNoticed:
     """Meta told something about the account, a number, a template or a flow. One row an event.
 
     `severity` is info, warning or critical: critical stops messages, warning will if nobody acts. `subject` is what
-    it is about (a template's name, a number, a flow), `what` Meta's word for it, `reason` its explanation.
+    it is about (a template's name, a number, a flow), `what` Meta's word for it, `reason` its explanation;
+    `failure_class` is that of an error's code.
     """
 
     kind: ClassVar[str] = "account_noticed"
@@ -210,6 +213,7 @@ class AccountNoticed:
     subject: str | None = None
     what: str | None = None
     reason: str | None = None
+    failure_class: str | None = None
     at: datetime | None
     detail: str
 

@@ -30,9 +30,6 @@ _SURROUNDINGS = frozenset({"messaging_product", "metadata", "contacts"})
 _AROUND = ("messaging_product", "metadata")
 """Those of them that stay with every item; contacts only with the one that they are about."""
 
-_OUR_NUMBER = ("metadata", "recipient", "phone_number_settings")
-"""Objects of a value that name the business's own number; the last two in fields of their own alone."""
-
 _PHONE_KEYS = ("from", "to", "recipient_id", "recipient_participant_id", "wa_id")
 _USER_KEYS = ("from_user_id", "to_user_id", "recipient_user_id", "recipient_participant_user_id", "user_id")
 _PARTICIPANT_KEYS = ("recipient_participant_user_id", "recipient_participant_id", "participant_recipient_id")
@@ -79,7 +76,7 @@ def _events(payload: Any, *, clean: bool, day: str | None) -> Iterator[Event]:
         return
     if not entries:
         yield _unreadable(payload, "the envelope has no entries")
-    envelope = {"object": payload["object"]} if "object" in payload else {}
+    envelope = {name: payload[name] for name in payload if name != "entry"}
     for entry in entries:
         yield from _entry_events(envelope, entry, clean=clean, day=day)
 
@@ -116,14 +113,25 @@ class _Place:
         self.around: dict[str, Any] = {}
         if not isinstance(value, dict):
             return
+        metadata = value.get("metadata")
+        if isinstance(metadata, dict):
+            self._is_about(metadata)
+        if self.known:
+            self._look_deeper(value)
+        self.around = {name: value[name] for name in _AROUND if name in value}
+
+    def _is_about(self, number: dict[str, Any]) -> None:
+        self.phone_number_id = _id(number.get("phone_number_id")) or self.phone_number_id
+        self.business_number = digits(_id(number.get("display_phone_number"))) or self.business_number
+
+    def _look_deeper(self, value: dict[str, Any]) -> None:
+        """Read whose the value is where a field of its own has that elsewhere."""
         if isinstance(client := value.get("waba_info"), dict):
             # An entry about a partner's client has the partner's id; the account it is about stands inside.
             self.account_id = _id(client.get("waba_id")) or self.account_id
-        for name in _OUR_NUMBER if self.known else _OUR_NUMBER[:1]:
-            if isinstance(about := value.get(name), dict):
-                self.phone_number_id = self.phone_number_id or _id(about.get("phone_number_id"))
-                self.business_number = self.business_number or digits(_id(about.get("display_phone_number")))
-        self.around = {name: value[name] for name in _AROUND if name in value}
+        for name in ("recipient", "phone_number_settings"):
+            if isinstance(number := value.get(name), dict):
+                self._is_about(number)
 
     def reduced(self, value: Any) -> dict[str, Any]:
         """The envelope with `value` in place of the change's own."""
@@ -203,7 +211,8 @@ class _Place:
         passed_over = {"contacts", *arrays, *(name for name in ITEM_KINDS if standby.get(name) == [])}
         rest = {name: inner for name, inner in standby.items() if name not in passed_over}
         if rest:
-            yield self.event("unknown.standby", {**self.around, "standby": rest}, rest, at=rest.get("timestamp"))
+            label = _label(self.field, "absent")
+            yield self.event(f"unknown.{label}", {**self.around, "standby": rest}, rest, at=rest.get("timestamp"))
 
     def _summary(self, value: dict[str, Any]) -> Event:
         """What a chat was about, for who takes it over."""
@@ -360,6 +369,10 @@ def _contacts_of(item: Any, contacts: Any) -> list[Any]:
     """The contact that is about this item: one that shares an id with it, or the only one if no id says otherwise."""
     if not contacts or not isinstance(item, dict) or not isinstance(contacts, list):
         return []
+    first = contacts[0]
+    phone = first.get("wa_id") if isinstance(first, dict) else None
+    if phone and (item.get("from") == phone or item.get("recipient_id") == phone):
+        return [first]  # as nearly always
     phones = [phone for name in _PHONE_KEYS if name in item and (phone := digits(_id(item[name])))]
     users = [user for name in _USER_KEYS if name in item and (user := _id(item[name]))]
     known = [contact for contact in contacts if isinstance(contact, dict)]

@@ -32,27 +32,21 @@ class _Told:
     subject: str | None = None
     what: str | None = None
     reason: str | None = None
+    failure_class: str | None = None
 
 
 @registry.on("account.*")
 @registry.on("error.*")
 @registry.on("user_action.*")
+@registry.on("history.chunk")
+@registry.on("history.errors")
+@registry.on("history.thread")
 def account(event: Event) -> Iterable[Change]:
-    """One row with the whole notice, and how much it matters; and the lead, where one stands beside an error."""
+    """One row with the whole notice, and how much it matters; and the lead, where one is named."""
     contact = contact_of(event)
     if who := person(event, contact, wa_id=None, bsuid=None, parent_bsuid=None):
         yield lead_seen(who, contact, event.at, inbound=False)
     yield _noticed(event, _told(event))
-
-
-@registry.on("history.*")
-def history(event: Event) -> Iterable[Change]:
-    """How far the copying of old chats has come, or that the business declined; not its messages."""
-    if event.message_id is None:
-        contact = contact_of(event)
-        if who := person(event, contact, wa_id=None, bsuid=None, parent_bsuid=None):
-            yield lead_seen(who, contact, event.at, inbound=False)
-        yield _noticed(event, _told(event))
 
 
 def _noticed(event: Event, told: _Told) -> AccountNoticed:
@@ -64,6 +58,7 @@ def _noticed(event: Event, told: _Told) -> AccountNoticed:
         subject=told.subject or None,
         what=told.what or None,
         reason=told.reason or None,
+        failure_class=told.failure_class,
         at=event.at,
         detail=canonical(event.item),
     )
@@ -80,8 +75,9 @@ def _told(event: Event) -> _Told:
 
 
 def _error(told: ErrorDetail) -> _Told:
-    grave = failure_class(told.number) == ACCOUNT_WIDE
-    return _Told(CRITICAL if grave else WARNING, what=told.code, reason=told.text)
+    kind = failure_class(told.number)
+    severity = CRITICAL if kind == ACCOUNT_WIDE else WARNING
+    return _Told(severity, what=told.code, reason=told.text, failure_class=kind)
 
 
 def _alert(told: shapes.Alert) -> _Told:
@@ -106,6 +102,8 @@ _POOR_UPDATES = frozenset({"ACCOUNT_VIOLATION", "PARTNER_REMOVED", "PARTNER_APP_
 def _update(told: shapes.AccountUpdate) -> _Told:
     word = _upper(told.event)
     severity = CRITICAL if word in _GRAVE_UPDATES else WARNING if word in _POOR_UPDATES else INFO
+    if word not in shapes.ACCOUNT_EVENTS:
+        severity = WARNING  # somebody should look
     reasons = [each.restriction_type for each in told.restriction_info]
     reasons += [told.violation_info.violation_type] if told.violation_info else []
     reasons += [told.disconnection_info.reason] if told.disconnection_info else []

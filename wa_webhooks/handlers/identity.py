@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from ..changes import Change, IdentityChanged, LeadNoted, Person
 from ..events import Event, canonical
 from ..numbers import digits, number_key
-from ..payload import Contact, Message, read
+from ..payload import Message, read
 from ..payload.messages import System
 from ..payload.users import OldAndNew, UserIdUpdate
-from .people import contact_of, lead_seen, person, time_of
+from .people import Beside, contact_of, lead_seen, person, time_of
 from .registry import Registry
 
 registry = Registry()
@@ -18,12 +18,12 @@ registry = Registry()
 _MOVES = frozenset({"user_changed_number", "customer_changed_number", "user_changed_user_id"})
 
 
-def identity_changed(event: Event, said: Message, contact: Contact) -> IdentityChanged | None:
+def identity_changed(event: Event, said: Message, contact: Beside) -> IdentityChanged | None:
     """Return what a system message says of a person's ids; None if it says nothing of them.
 
     `from` is the old number. Older versions name the new one `new_wa_id`, and know no user ids.
     """
-    told = said.content() if said.type == "system" else None
+    told = said.content()
     if not isinstance(told, System) or told.type not in _MOVES:
         return None
     old = digits(said.from_)

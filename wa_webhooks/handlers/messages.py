@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from ..changes import Change, MessageSeen, Person
 from ..events import Event, canonical
 from ..numbers import digits
-from ..payload import Contact, Content, Message, read
+from ..payload import Content, Message, read
 from ..payload.messages import Body, SentMessage, StandbyEcho, System
 from .identity import identity_changed
-from .people import contact_of, lead_seen, person, time_of
+from .people import Beside, contact_of, lead_seen, person, time_of
 from .registry import Registry
 
 registry = Registry()
@@ -29,7 +29,7 @@ def message(event: Event) -> Iterable[Change]:
     said = read(Message, event.item)
     contact = contact_of(event)
     source = "standby" if event.type.startswith("standby.") else "live"
-    changed = identity_changed(event, said, contact)
+    changed = identity_changed(event, said, contact) if said.type == "system" else None
     if changed:
         yield changed
         yield _seen(event, said, changed.person, INBOUND, source)
@@ -49,8 +49,8 @@ def echo(event: Event) -> Iterable[Change]:
 @registry.on("history.*")
 def history(event: Event) -> Iterable[Change]:
     """A message of an old chat, from either side."""
-    if event.message_id is None:
-        return  # a chat without messages, or how far the copying has come: `account` has it
+    if event.type in ("history.chunk", "history.errors", "history.thread"):
+        return  # no message: `account` has it
     said = read(Message, event.item)
     if said.to or said.to_user_id or digits(said.from_) == event.business_number:
         yield from _sent(event, said, "history")
@@ -90,6 +90,7 @@ def standby_echo(event: Event) -> Iterable[Change]:
         content=None if about is None else canonical(about),
         reply_to=(context.id if context else None) or (content.about if content else None) or None,
         context=canonical(inside["context"]) if context else None,
+        tag=sent.biz_opaque_callback_data or None,
     )
 
 
@@ -103,7 +104,7 @@ def _sent(event: Event, said: Message, source: str) -> Iterable[Change]:
     yield _seen(event, said, who, OUTBOUND, source)
 
 
-def _author(event: Event, said: Message, contact: Contact) -> Person | None:
+def _author(event: Event, said: Message, contact: Beside) -> Person | None:
     told = said.content() if said.type == "system" else None
     user_id = said.from_user_id or (told.user_id if isinstance(told, System) else None)
     return person(event, contact, wa_id=said.from_, bsuid=user_id, parent_bsuid=said.from_parent_user_id)

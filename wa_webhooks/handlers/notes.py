@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from ..changes import Change, LeadNoted, Person
 from ..events import Event, canonical
-from ..payload import Contact, Status, read
+from ..payload import Status, read
 from ..payload.users import AutomaticEvent, ContactSync, Group, Handover, Preference
 from ..payload.users import Person as Participant
-from .people import contact_of, lead_seen, person
+from .people import Beside, contact_of, lead_seen, person
 from .registry import Registry
 
 registry = Registry()
@@ -46,10 +45,7 @@ def contact_sync(event: Event) -> Iterable[Change]:
     """An entry of the phone app's contact book; its name is the one that the business gave."""
     told = read(ContactSync, event.item)
     book = told.contact
-    entry: dict[str, Any] = (
-        {"profile": {"name": (book.full_name or book.first_name), "username": book.username}} if book else {}
-    )
-    contact = read(Contact, entry)
+    contact = Beside((book.full_name or book.first_name) or None, book.username or None) if book else Beside()
     who = person(
         event,
         contact,
@@ -73,15 +69,19 @@ def automatic(event: Event) -> Iterable[Change]:
 def group(event: Event) -> Iterable[Change]:
     """What happened to a group: a note for everybody whom it names, or one without a lead."""
     told = read(Group, event.item)
-    people: dict[Person, Contact] = {}
-    for each in (told, *told.added_participants, *told.removed_participants, *told.failed_participants):
-        contact = read(Contact, {"profile": {"username": each.username}})
-        if who := _participant(event, each, contact):
-            people.setdefault(who, contact)
-    for who, contact in people.items():
-        yield from _noted(event, who, contact, "group", told.type, ref=told.group_id)
+    failed = f"{told.type}:failed"
+    around = failed if told.errors else told.type
+    people: dict[Person, tuple[Beside, str | None]] = {}
+    groups = ((around, [told]), (told.type, told.added_participants), (told.type, told.removed_participants))
+    for what, named in (*groups, (failed, told.failed_participants)):
+        for each in named:
+            contact = Beside(username=each.username or None)
+            if who := _participant(event, each, contact):
+                people.setdefault(who, (contact, what))
+    for who, (contact, what) in people.items():
+        yield from _noted(event, who, contact, "group", what, ref=told.group_id)
     if not people:
-        yield from _noted(event, None, Contact(), "group", told.type, ref=told.group_id)
+        yield from _noted(event, None, Beside(), "group", around, ref=told.group_id)
 
 
 @registry.on("handover.*")
@@ -116,7 +116,7 @@ def consumer_profile(event: Event) -> Iterable[Change]:
     return _noted(event, who, contact, "profile", "update")
 
 
-def _participant(event: Event, told: Participant, contact: Contact) -> Person | None:
+def _participant(event: Event, told: Participant, contact: Beside) -> Person | None:
     phone = told.wa_id or told.input
     return person(
         event,
@@ -128,7 +128,7 @@ def _participant(event: Event, told: Participant, contact: Contact) -> Person | 
 
 
 def _noted(
-    event: Event, who: Person | None, contact: Contact, topic: str, what: str | None, *, ref: str | None = None
+    event: Event, who: Person | None, contact: Beside, topic: str, what: str | None, *, ref: str | None = None
 ) -> Iterable[Change]:
     if who:
         yield lead_seen(who, contact, event.at, inbound=False)

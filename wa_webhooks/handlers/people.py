@@ -7,30 +7,62 @@ status often neither in its contact. So every id is optional, and what the item 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any, NamedTuple
 
 from ..changes import LeadSeen, Person
 from ..errors import PayloadError
 from ..events import Event
 from ..numbers import digits
-from ..payload import Contact, read
-
-_NOBODY = Contact()
 
 
-def contact_of(event: Event) -> Contact:
-    """Return the contact beside the event's item, or an empty one."""
-    return read(Contact, event.contact) if isinstance(event.contact, dict) else _NOBODY
+class Beside(NamedTuple):
+    """What stands beside an item about a person: what `payload.Contact` has, flat.
+
+    It is read by hand: every event has one, and a model of it would be a tenth of all the time that an event takes.
+    """
+
+    name: str | None = None
+    username: str | None = None
+    wa_id: str | None = None
+    user_id: str | None = None
+    parent_user_id: str | None = None
+
+
+_NOTHING = Beside()
+
+
+def contact_of(event: Event) -> Beside:
+    """Return what the contact beside the event's item says; nothing where there is none."""
+    contact = event.contact
+    if not isinstance(contact, dict):
+        return _NOTHING
+    profile = contact.get("profile")
+    if not isinstance(profile, dict):
+        profile = {}
+    return Beside(
+        _text(profile.get("name")),
+        _text(profile.get("username")),
+        _text(contact.get("wa_id")),
+        _text(contact.get("user_id")),
+        _text(contact.get("parent_user_id")),
+    )
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value or None
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def person(
-    event: Event, contact: Contact, *, wa_id: str | None, bsuid: str | None, parent_bsuid: str | None
+    event: Event, contact: Beside, *, wa_id: str | None, bsuid: str | None, parent_bsuid: str | None
 ) -> Person | None:
     """Return the person with the ids given, completed from the contact; None where nobody is named.
 
     The business's own number is nobody's, wherever it stands.
     """
-    bsuid = bsuid or contact.user_id or None
-    parent_bsuid = parent_bsuid or contact.parent_user_id or None
+    bsuid = bsuid or contact.user_id
+    parent_bsuid = parent_bsuid or contact.parent_user_id
     phone = digits(wa_id)
     if phone is None or phone == event.business_number:
         phone = digits(contact.wa_id)
@@ -41,16 +73,9 @@ def person(
     return Person(scope=event.account_id or "", bsuid=bsuid, parent_bsuid=parent_bsuid, wa_id=phone)
 
 
-def lead_seen(who: Person, contact: Contact, at: datetime | None, *, inbound: bool) -> LeadSeen:
+def lead_seen(who: Person, contact: Beside, at: datetime | None, *, inbound: bool) -> LeadSeen:
     """Return the change that records the lead, with the name and username that the contact tells."""
-    profile = contact.profile
-    return LeadSeen(
-        person=who,
-        at=at,
-        name=(profile.name if profile else None) or None,
-        username=(profile.username if profile else None) or None,
-        inbound=inbound,
-    )
+    return LeadSeen(person=who, at=at, name=contact.name, username=contact.username, inbound=inbound)
 
 
 def time_of(event: Event) -> datetime:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Self, TypeVar
 
@@ -25,6 +25,10 @@ from ..errors import PayloadError
 _MILLISECONDS_FROM = 10**11
 """Meta sends seconds, but milliseconds in places (identity.created_timestamp); seconds reach this in year 5138."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_USUAL_DIGITS = 10
+"""Seconds have ten digits from 2001 to 2286."""
+
 _LARGEST = 2**53
 """Larger numbers lose digits on their way through a float; no database column of ours needs them."""
 
@@ -34,6 +38,8 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 def parse_timestamp(value: Any) -> datetime | None:
     """Return the UTC time of a Unix timestamp given as int, float or digits, or None if it is none."""
+    if type(value) is str and len(value) == _USUAL_DIGITS and value.isdecimal() and value.isascii():
+        return _EPOCH + timedelta(seconds=int(value))  # as nearly always
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -182,8 +188,9 @@ def read(shape: type[ShapeT], item: Any) -> ShapeT:
             since values are people's data.
     """
     try:
-        return shape.model_validate(item)
+        read_as: ShapeT = shape.__pydantic_validator__.validate_python(item)  # `model_validate` adds a tenth
     except ValidationError as exc:
         faults = exc.errors(include_url=False, include_input=False, include_context=False)
         named = sorted({f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults})
         raise PayloadError(f"{shape.__name__.lower()} cannot be read: {'; '.join(named)}") from exc
+    return read_as

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from .base import Anything, Errors, Flag, Known, Many, Maybe, Number, Required, Shape, Text, Time, Tolerant
 
@@ -19,7 +19,8 @@ class ReferredProduct(Shape):
 class Context(Shape):
     """`messages[].context`: the message replied to, or only a mark that the message was forwarded."""
 
-    id: Text = None
+    # The Send API, whose bodies stand in standby echoes, has the second name.
+    id: Annotated[Text, Field(validation_alias=AliasChoices("id", "message_id"))] = None
     from_: Annotated[Text, Field(alias="from")] = None
     from_user_id: Text = None
     from_parent_user_id: Text = None

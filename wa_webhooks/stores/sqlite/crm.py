@@ -51,6 +51,7 @@ def _sightings(rows: Sequence[tuple[str, dict[str, Any]]], event_id: int) -> lis
         before = found.get(person.ident)
         found[person.ident] = Sighting(
             event_id=event_id,
+            place=before.place if before else len(found),
             person=_completed(before.person, person) if before else person,
             at=row["at"] or "",
             name=told.get("name"),

@@ -42,10 +42,13 @@ _ATTRIBUTED = ("sighting", "event", "messages", "status", "calls", "lead_events"
 class Sighting:
     """One person in one event, and what it tells of them; `at` is Meta's time, as text, empty where there is none.
 
+    `place` counts the people of the event: it is about the first, 0.
+
     `previous` is who they were until then, if the event says that their number or user id changed.
     """
 
     event_id: int
+    place: int
     person: Person
     at: str
     name: str | None = None
@@ -83,6 +86,7 @@ def _enter(execute: Execute, sighting: Sighting) -> None:
     seen = {
         "event_id": sighting.event_id,
         "ident": person.ident,
+        "place": sighting.place,
         "lead_id": lead_id,
         "scope": person.scope,
         "at": sighting.at,
@@ -90,6 +94,8 @@ def _enter(execute: Execute, sighting: Sighting) -> None:
         "number": person.number,
         # A new user id and no number: the old one is known to be wrong.
         "wa_id": person.wa_id if person.wa_id or previous is None else "",
+        # What is only sent to a number does not say that it is still theirs.
+        "wa_id_at": sighting.at if named or sighting.inbound or previous else "",
         "bsuid": person.bsuid,
         "name": sighting.name,
         "username": sighting.username,
@@ -236,7 +242,7 @@ def _look_again(execute: Execute, number: Number) -> None:
             lead_id = _whose(execute, each, f"{fact['at']}{_AND_THEN}", inbound=fact["inbound"])
             if lead_id != fact["lead_id"]:
                 touched |= {lead_id, fact["lead_id"]}
-                moved = {"event_id": fact["event_id"], "ident": fact["ident"]}
+                moved = {name: fact[name] for name in ("event_id", "ident", "place")}
                 for table in _ATTRIBUTED:
                     execute(f"attribute_{table}", {**moved, "lead_id": lead_id, "other_id": fact["lead_id"]})
         linked = {Number(each.scope, row["number"]) for row in execute("changed_with", each.at(""))}
@@ -293,7 +299,7 @@ def _join(execute: Execute, seen: Mapping[str, Any]) -> None:
         "last_inbound_at": at or None if seen["inbound"] else None,
     }
     for name in ("wa_id", "bsuid", "name", "username"):
-        joined[name], joined[f"{name}_at"] = seen[name], None if seen[name] is None else at
+        joined[name], joined[f"{name}_at"] = seen[name], None if seen[name] is None else seen.get(f"{name}_at", at)
     execute("join_lead", joined)
 
 

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+from ...numbers import number_key
 from ..base import LOG_KEYS, PROCESSED, STATES, Query, to_text
 from .connection import Connection
 
@@ -146,7 +147,8 @@ class Reading(Connection):
 
     def _lead(self, execute: Callable[..., sqlite3.Cursor], ident: str | int) -> dict[str, Any] | None:
         if isinstance(ident, str):
-            owners = self._rows(execute, "get_lead_by_identity", ident)
+            named = {"id": ident, "number": number_key(ident) if ident.isdecimal() else None}
+            owners = [dict(row) for row in execute(self._sql["get_lead_by_identity"], named)]
             if not owners:
                 return None
             ident = owners[0]["lead_id"]

@@ -47,12 +47,14 @@ CREATE INDEX wa_lead_identities_by_lead ON wa_lead_identities (lead_id);
 CREATE TABLE wa_lead_sightings (
   event_id INTEGER NOT NULL REFERENCES wa_events (id),
   ident    TEXT NOT NULL,               -- the best of the ids that it names
+  place    INTEGER NOT NULL,            -- among the people of the event: the event is about the first, 0
   lead_id  INTEGER NOT NULL REFERENCES wa_leads (id),
   scope    TEXT NOT NULL,
   at       TEXT NOT NULL,               -- empty where the event has no time: before everything else
   named    INTEGER NOT NULL,            -- whether it names a user id
   number   TEXT,                        -- what all variants of the phone number share
   wa_id    TEXT,                        -- empty: from then on the number is not known
+  wa_id_at TEXT,                        -- when it was theirs; empty where something was only sent there
   bsuid    TEXT,
   name     TEXT,
   username TEXT,
@@ -232,6 +234,7 @@ CREATE TABLE wa_account_events (
   subject         TEXT,                 -- a template's name, a number, a flow
   what            TEXT,                 -- Meta's word
   reason          TEXT,
+  failure_class   TEXT,                 -- of an error
   at              TEXT,
   detail          TEXT NOT NULL         -- JSON
 );

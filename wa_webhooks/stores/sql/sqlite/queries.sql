@@ -110,12 +110,14 @@ ON CONFLICT (scope, kind, value) DO UPDATE SET lead_id = excluded.lead_id
  WHERE lead_id <> excluded.lead_id AND kind <> 'wa_id'  -- whose a number is, point_identities says
 
 -- name: put_sighting
-INSERT INTO wa_lead_sightings (event_id, ident, lead_id, scope, at, named, number, wa_id, bsuid, name, username, inbound)
-VALUES (:event_id, :ident, :lead_id, :scope, :at, :named, :number, :wa_id, :bsuid, :name, :username, :inbound)
+INSERT INTO wa_lead_sightings (event_id, ident, place, lead_id, scope, at, named, number, wa_id, wa_id_at, bsuid, name,
+  username, inbound)
+VALUES (:event_id, :ident, :place, :lead_id, :scope, :at, :named, :number, :wa_id, :wa_id_at, :bsuid, :name,
+  :username, :inbound)
 ON CONFLICT (event_id, ident) DO UPDATE
-   SET lead_id = excluded.lead_id, at = excluded.at, named = excluded.named, number = excluded.number,
-       wa_id = excluded.wa_id, bsuid = excluded.bsuid, name = excluded.name, username = excluded.username,
-       inbound = excluded.inbound
+   SET place = excluded.place, lead_id = excluded.lead_id, at = excluded.at, named = excluded.named,
+       number = excluded.number, wa_id = excluded.wa_id, wa_id_at = excluded.wa_id_at, bsuid = excluded.bsuid,
+       name = excluded.name, username = excluded.username, inbound = excluded.inbound
 
 -- name: point_identities
 UPDATE wa_lead_identities SET lead_id = :lead_id
@@ -203,14 +205,14 @@ SELECT s.lead_id FROM wa_number_changes c JOIN wa_lead_sightings s ON s.event_id
  WHERE c.scope = :scope AND c.old_number = :number ORDER BY c.at DESC, c.new_number DESC, s.ident DESC LIMIT 1
 
 -- name: facts_by_number
-SELECT event_id, ident, at, inbound, lead_id FROM wa_lead_sightings
+SELECT event_id, ident, place, at, inbound, lead_id FROM wa_lead_sightings
  WHERE scope = :scope AND number = :number AND named = 0
 
 -- name: attribute_sighting
 UPDATE wa_lead_sightings SET lead_id = :lead_id WHERE event_id = :event_id AND ident = :ident
 
 -- name: attribute_event
-UPDATE wa_events SET lead_id = :lead_id WHERE id = :event_id AND lead_id = :other_id
+UPDATE wa_events SET lead_id = :lead_id WHERE id = :event_id AND :place = 0
 
 -- name: attribute_messages
 UPDATE wa_messages SET lead_id = :lead_id WHERE lead_event_id = :event_id AND lead_id = :other_id
@@ -225,15 +227,16 @@ UPDATE wa_calls SET lead_id = :lead_id WHERE lead_event_id = :event_id AND lead_
 UPDATE wa_lead_events SET lead_id = :lead_id WHERE event_id = :event_id AND ident = :ident
 
 -- name: attribute_actions
-UPDATE wa_actions SET lead_id = :lead_id WHERE event_id = :event_id AND lead_id = :other_id
+UPDATE wa_actions SET lead_id = :lead_id WHERE event_id = :event_id AND lead_id = :other_id AND :place = 0
 
 -- name: sighted_lead
 SELECT lead_id FROM wa_lead_sightings WHERE event_id = :event_id AND ident = :ident
 
 -- name: recount_lead
 UPDATE wa_leads
-   SET (wa_id, wa_id_at) = (SELECT nullif(wa_id, ''), at FROM wa_lead_sightings WHERE lead_id = :lead_id AND wa_id IS NOT NULL
-                             ORDER BY at DESC, wa_id DESC LIMIT 1),
+   SET (wa_id, wa_id_at) = (SELECT nullif(wa_id, ''), wa_id_at FROM wa_lead_sightings
+                             WHERE lead_id = :lead_id AND wa_id IS NOT NULL
+                             ORDER BY wa_id_at DESC, wa_id DESC LIMIT 1),
        (bsuid, bsuid_at) = (SELECT bsuid, at FROM wa_lead_sightings WHERE lead_id = :lead_id AND bsuid IS NOT NULL
                              ORDER BY at DESC, bsuid DESC LIMIT 1),
        (name, name_at) = (SELECT name, at FROM wa_lead_sightings WHERE lead_id = :lead_id AND name IS NOT NULL
@@ -297,11 +300,11 @@ DELETE FROM wa_leads WHERE id = :other_id
 
 -- name: insert_message
 INSERT INTO wa_messages (phone_number_id, wamid, account_id, lead_id, lead_evidence, lead_event_id, direction, source, at,
-  type, text, content, reply_to, reply_id, context, referral, group_id, told_rank, error_code, error_text,
-  content_evidence)
+  type, text, content, reply_to, reply_id, context, referral, group_id, told_rank, tag, error_code,
+  error_text, content_evidence)
 VALUES (:phone_number_id, :wamid, :account_id, :lead_id, :lead_evidence, :lead_event_id, :direction, :source, :at,
-  :type, :text, :content, :reply_to, :reply_id, :context, :referral, :group_id, :told_rank, :error_code, :error_text,
-  :content_evidence)
+  :type, :text, :content, :reply_to, :reply_id, :context, :referral, :group_id, :told_rank, :tag, :error_code,
+  :error_text, :content_evidence)
 ON CONFLICT (phone_number_id, wamid) DO NOTHING
 
 -- name: join_message
@@ -313,6 +316,7 @@ UPDATE wa_messages
        lead_evidence = coalesce(max(lead_evidence, :lead_evidence), lead_evidence, :lead_evidence),
        direction = min(direction, :direction),  -- inbound wins
        told_rank = coalesce(max(told_rank, :told_rank), told_rank, :told_rank),
+       tag = coalesce(max(tag, :tag), tag, :tag),
        at = min(at, :at)
  WHERE phone_number_id = :phone_number_id AND wamid = :wamid
 
@@ -421,8 +425,10 @@ ON CONFLICT (phone_number_id, call_id) DO UPDATE
           THEN excluded.failure_class ELSE failure_class END
 
 -- name: put_account_event
-REPLACE INTO wa_account_events (event_id, account_id, phone_number_id, notice, severity, subject, what, reason, at, detail)
-VALUES (:event_id, :account_id, :phone_number_id, :notice, :severity, :subject, :what, :reason, :at, :detail)
+REPLACE INTO wa_account_events (event_id, account_id, phone_number_id, notice, severity, subject, what, reason,
+  failure_class, at, detail)
+VALUES (:event_id, :account_id, :phone_number_id, :notice, :severity, :subject, :what, :reason,
+  :failure_class, :at, :detail)
 
 -- name: put_lead_event
 REPLACE INTO wa_lead_events (event_id, topic, ident, lead_id, account_id, phone_number_id, what, ref, at, detail)
@@ -524,7 +530,9 @@ SELECT * FROM wa_calls WHERE call_id = :id ORDER BY phone_number_id
 SELECT * FROM wa_leads WHERE id = :id
 
 -- name: get_lead_by_identity
-SELECT DISTINCT lead_id FROM wa_lead_identities WHERE value = :id
+-- As it is written, else any variant of a phone number.
+SELECT lead_id FROM wa_lead_identities WHERE value = :id OR number = :number
+ GROUP BY lead_id ORDER BY max(value = :id) DESC, lead_id
 
 -- name: get_identities
 SELECT kind, value FROM wa_lead_identities WHERE lead_id = :id ORDER BY kind, value
