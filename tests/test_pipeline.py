@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from backends import crm
@@ -9,10 +10,11 @@ from building import START, Clock
 
 from wa_webhooks import pipeline as pipelines
 from wa_webhooks.changes import ActionQueued, LeadSeen
+from wa_webhooks.check import check_body
 from wa_webhooks.errors import GiveUpError, RetryLaterError, SignatureMismatchError, StoreUnavailableError
 from wa_webhooks.handlers import Registry, builtin
 from wa_webhooks.origin import Origin
-from wa_webhooks.pipeline import Pipeline, receive, replay, reprocess, start_run
+from wa_webhooks.pipeline import Pipeline, rebuild, receive, replay, reprocess, start_run
 from wa_webhooks.retry import RetryPolicy
 from wa_webhooks.signature import sign
 from wa_webhooks.stores.base import DEAD, FAILED, PROCESSED, REFUSED, Delivery, Query
@@ -303,21 +305,31 @@ def test_what_an_interruption_left_is_anybodys_at_once(pipeline):
     assert pipeline.drain().processed == 2
 
 
-def test_all_doors_end_in_the_same_function(pipeline, monkeypatch):
-    """A worker, replay and reprocess attempt an event in one place."""
-    attempts = []
-    attempt = Pipeline._attempt
+def test_all_doors_end_in_the_same_function(backend, pipeline, monkeypatch):
+    """A worker, replay and reprocess attempt an event in one place; they, rebuild and check handle it in one."""
+    attempts, handled = [], []
+    attempt, handles = Pipeline._attempt, pipelines.handle
 
     def watched(self, event, claimed, *, made):
         attempts.append(event.key)
         return attempt(self, event, claimed, made=made)
 
+    def seen(event, registry):
+        handled.append(event.key)
+        return handles(event, registry)
+
     monkeypatch.setattr(Pipeline, "_attempt", watched)
+    monkeypatch.setattr(pipelines, "handle", seen)
+    first, second = "message:P1:wamid.1", "message:P1:wamid.2"
     record(pipeline, body_of(text("wamid.1")))
     pipeline.drain()
     replay(pipeline, [body_of(text("wamid.2"))], run(pipeline))
-    reprocess(pipeline, Query(keys=("message:P1:wamid.1",)), run(pipeline, "reprocess"))
-    assert attempts == ["message:P1:wamid.1", "message:P1:wamid.2", "message:P1:wamid.1"]
+    reprocess(pipeline, Query(keys=(first,)), run(pipeline, "reprocess"))
+    assert attempts == handled == [first, second, first]
+    check_body(Path("case.json"), body_of(text("wamid.1")), builtin())
+    if backend.shared:
+        rebuild(pipeline)
+    assert handled[3:] == ([first, first, second] if backend.shared else [first])
 
 
 def test_run_ids_sort_by_time():

@@ -87,10 +87,10 @@ def mask_numbers(text: str) -> str:
 
 _PHONES = """
     from to wa_id new_wa_id recipient_id recipient_participant_id participant_recipient_id phone phone_number customer
-    input
+    input number old_number new_number
 """
 _IDS = """
-    id message_id wamid call_id ref reply_to value group_id original_message_id bsuid user_id parent_user_id
+    id ident message_id wamid call_id ref reply_to value group_id original_message_id bsuid user_id parent_user_id
     from_user_id from_parent_user_id to_user_id to_parent_user_id recipient_user_id recipient_parent_user_id
     recipient_participant_user_id recipient_participant_parent_user_id previous_user_id previous_parent_user_id
 """
@@ -117,16 +117,16 @@ _SHOWN_KEYS = frozenset(
     product_retailer_id progress quantity read_at reason received_at recipient_type region rejection_reason
     remediation requests_count requested_verified_name response response_source restriction_type result run_id scope
     sdp_type sent_at sha256 signature_key solution_id solution_status source source_ip source_type split_at start_time
-    started_at started_by state status step threshold tier timestamp tipo_evento type user-agent version
+    since started_at started_by state status step threshold tier timestamp tipo_evento type user-agent version
     violation_type voice what severity subject topic conversation_origin failure_class failed_class told_rank
-    created_at recording_at transcript_at waba_ban_date waba_ban_state waba_id
+    created_at recording_at transcript_at wa_id_at bsuid_at name_at username_at waba_ban_date waba_ban_state waba_id
     """.split()  # noqa: SIM905 - a list of words
 )
 
 _MASKERS = {
     key: masker
     for keys, masker in (
-        ("event_key key", mask_key),
+        ("event_key key idempotency_key", mask_key),
         (_PHONES, mask_phone),
         (_IDS, mask_id),
         (_WORDS, mask_words),

@@ -566,8 +566,8 @@ VALUES (:id, '', '', '', :id, '', 0, 0, 'processed')
 UPDATE main.wa_events SET lead_id = :lead_id WHERE id = :id
 
 -- name: rebuild_shared
--- How much a rebuilt lead and one of the store have in common, the most first: events that both were seen in, ids, and
--- events that are about both. A lead whose row is lost is known by what is left of it.
+-- How much a rebuilt lead and one of the store have in common, the most first: events that both were seen in, ids,
+-- numbers, and events that are about both. A lead whose row is lost is known by what is left of it.
 SELECT rebuilt, live
   FROM (SELECT r.lead_id AS rebuilt, l.lead_id AS live
           FROM main.wa_lead_sightings r
@@ -576,6 +576,10 @@ SELECT rebuilt, live
         SELECT r.lead_id, l.lead_id
           FROM main.wa_lead_identities r
           JOIN live.wa_lead_identities l ON l.scope = r.scope AND l.kind = r.kind AND l.value = r.value
+        UNION ALL
+        SELECT r.lead_id, l.lead_id
+          FROM main.wa_number_holders r
+          JOIN live.wa_number_holders l ON l.scope = r.scope AND l.number = r.number AND l.since = r.since
         UNION ALL
         SELECT r.lead_id, l.lead_id FROM main.wa_events r JOIN live.wa_events l ON l.id = r.id
          WHERE r.lead_id IS NOT NULL AND l.lead_id IS NOT NULL)
