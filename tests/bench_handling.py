@@ -43,17 +43,21 @@ def envelope_of(value: type[Shape]) -> type[Shape]:
 Body = tuple[bytes, type[Shape], int]
 """The bytes of a delivery, its model, and how many events are in it."""
 
+TRAFFIC = ("messages", "statuses", "calls")
+"""The folders of what comes in numbers. The others are shown; the limit is for these."""
 
-def bodies() -> list[Body]:
+
+def bodies(*, traffic: bool) -> list[Body]:
     """The fixtures that are as Meta sends them, and that pydantic can parse: it refuses lone surrogates."""
     models = {field: envelope_of(model) for field, model in FIELD_MODELS.items() if model}
     usual = envelope_of(FULL_VALUE)
     found = []
     for case in CASES:
+        if case.parent.name in ("broken", "unknown") or (case.parent.name in TRAFFIC) != traffic:
+            continue
         body = case.read_bytes()
         events = split(body)
-        as_meta = case.parent.name not in ("broken", "unknown") and not any(event.problem for event in events)
-        if as_meta and is_storable(body):
+        if is_storable(body) and not any(event.problem for event in events):
             found.append((body, models.get(events[0].change.get("field"), usual), len(events)))
     return found
 
@@ -99,13 +103,22 @@ def measure(measured: list[Body]) -> dict[str, float]:
     return {name: statistics.median(rounds) for name, rounds in times.items()}
 
 
-def main() -> int:
-    medians = measure(bodies())
-    ratios = {name: median / medians["bare"] for name, median in medians.items()}
+def ratios(title: str, measured: list[Body]) -> dict[str, float]:
+    """Print what each way costs, and return how many times the first."""
+    print(title, end=": ")
+    medians = measure(measured)
+    found = {name: median / medians["bare"] for name, median in medians.items()}
     for name, median in medians.items():
-        print(f"  {name.replace('_', ' '):<20}{median:8.1f}{ratios[name]:8.2f} times bare pydantic")
-    passed = ratios["handling"] <= LIMIT
-    print(f"{'PASS' if passed else 'FAIL'}: handling is to cost at most {LIMIT:g} times bare pydantic")
+        print(f"  {name.replace('_', ' '):<20}{median:8.1f}{found[name]:8.2f} times bare pydantic")
+    return found
+
+
+def main() -> int:
+    verdict = ratios("messages, statuses and calls", bodies(traffic=True))["handling"]
+    ratios("everything else", bodies(traffic=False))
+    passed = verdict <= LIMIT
+    word = "PASS" if passed else "FAIL"
+    print(f"{word}: handling costs {verdict:.2f} times bare pydantic; the limit is {LIMIT:g}")
     return 0 if passed else 1
 
 

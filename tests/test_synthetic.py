@@ -17,8 +17,9 @@ from wa_webhooks.handlers import builtin
 from wa_webhooks.payload.account import Review, TemplateQuality
 from wa_webhooks.payload.base import Known
 from wa_webhooks.payload.calls import Call
+from wa_webhooks.payload.contents import Interactive, System
 from wa_webhooks.payload.envelope import FIELD_MODELS, VALUE_FIELDS
-from wa_webhooks.payload.messages import Interactive, Message, System
+from wa_webhooks.payload.messages import Message
 from wa_webhooks.payload.statuses import Status
 from wa_webhooks.payload.users import AutomaticEvent, ContactSync, Group, Handover, Preference, UserAction
 from wa_webhooks.splitting import split

@@ -10,8 +10,8 @@ from building import CASES, FIXTURES, case_name
 from wa_webhooks.events import FIELD_TYPES, ITEM_KINDS
 from wa_webhooks.payload import Call, Message, Status
 from wa_webhooks.payload.base import Known
+from wa_webhooks.payload.contents import INTERACTIVE, Interactive, System
 from wa_webhooks.payload.envelope import FIELD_MODELS, VALUE_FIELDS
-from wa_webhooks.payload.messages import INTERACTIVE, Interactive, System
 
 PAGE = Path(__file__).parent.parent / "docs" / "vocabulary.md"
 LANDS = {

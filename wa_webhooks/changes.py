@@ -89,8 +89,8 @@ class MessageSeen:
     control of the chat) or `history` (an old chat, copied). `text` is what a person would read: body, caption, button
     title. `content` is the object that `type` names, as canonical JSON. `reply_to` is the wamid (or wacid) replied to
     or reacted to; `reply_id` what the tapped button or row carries; `context` and `referral` are Meta's objects as
-    JSON. `tag` is the business's own (`biz_opaque_callback_data`), where what it sent is told. `told_status` is how far
-    a message of an old chat had come, in Meta's word.
+    JSON. `tag` is the business's own (`biz_opaque_callback_data`), where what it sent is told. `told_status` is how
+    far a message of an old chat had come, in Meta's word.
     """
 
     kind: ClassVar[str] = "message_seen"

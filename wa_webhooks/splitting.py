@@ -6,37 +6,23 @@ found by the names of the arrays they stand in, whatever the field, so that a mi
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 from .decoding import decode, is_storable, keep_undecoded, undecoded
 from .errors import PayloadError
 from .events import FIELD_TYPES, ITEM_KINDS, WHATSAPP_OBJECT, Event
+from .items import NO_IDS, Ids, chat_partner, contacts_of, ids_of, key_of, label_of, message_type, text_id, told_at
 from .numbers import digits
-from .payload.base import all_storable, parse_timestamp, storable
+from .payload.base import all_storable, parse_timestamp
 from .payload.envelope import VALUE_FIELDS
-
-_LONGEST_KEY = 512
-"""Longer event keys are hashed: a Postgres index row holds at most about 2,700 bytes."""
 
 _SURROUNDINGS = frozenset({"messaging_product", "metadata", "contacts"})
 """Keys of a value that describe its items and are no event of their own."""
 
 _AROUND = ("messaging_product", "metadata")
 """Those of them that stay with every item; contacts only with the one that they are about."""
-
-_PHONE_KEYS = ("from", "to", "recipient_id", "recipient_participant_id", "wa_id")
-_USER_KEYS = ("from_user_id", "to_user_id", "recipient_user_id", "recipient_participant_user_id", "user_id")
-_PARTICIPANT_KEYS = ("recipient_participant_user_id", "recipient_participant_id", "participant_recipient_id")
-"""Who of a group a status is about; three of Meta's samples use the last spelling."""
-
-_OF_MESSAGES = frozenset({"message", "echo", "history", "status", "automatic", "payment"})
-"""Kinds of items whose `id` is a message's."""
 
 
 def split(body: bytes, received_at: datetime | None = None) -> tuple[Event, ...]:
@@ -106,8 +92,8 @@ class _Place:
         self.field = field = change.get("field")
         self.known = FIELD_TYPES.get(field) if isinstance(field, str) else None
         kind = envelope.get("object", WHATSAPP_OBJECT)
-        self.foreign_object = None if kind == WHATSAPP_OBJECT else _id(kind) or "null"
-        self.account_id = _id(entry.get("id"))
+        self.foreign_object = None if kind == WHATSAPP_OBJECT else text_id(kind) or "null"
+        self.account_id = text_id(entry.get("id"))
         self.phone_number_id: str | None = None
         self.business_number: str | None = None
         self.around: dict[str, Any] = {}
@@ -121,14 +107,14 @@ class _Place:
         self.around = {name: value[name] for name in _AROUND if name in value}
 
     def _is_about(self, number: dict[str, Any]) -> None:
-        self.phone_number_id = _id(number.get("phone_number_id")) or self.phone_number_id
-        self.business_number = digits(_id(number.get("display_phone_number"))) or self.business_number
+        self.phone_number_id = text_id(number.get("phone_number_id")) or self.phone_number_id
+        self.business_number = digits(text_id(number.get("display_phone_number"))) or self.business_number
 
     def _look_deeper(self, value: dict[str, Any]) -> None:
         """Read whose the value is where a field of its own has that elsewhere."""
         if isinstance(client := value.get("waba_info"), dict):
             # An entry about a partner's client has the partner's id; the account it is about stands inside.
-            self.account_id = _id(client.get("waba_id")) or self.account_id
+            self.account_id = text_id(client.get("waba_id")) or self.account_id
         for name in ("recipient", "phone_number_settings"):
             if isinstance(number := value.get(name), dict):
                 self._is_about(number)
@@ -138,10 +124,10 @@ class _Place:
         return {**self.envelope, "entry": [{**self.entry, "changes": [{**self.change, "value": value}]}]}
 
     def event(
-        self, type_: str, value: Any, item: Any, *, at: Any = None, contact: Any = None, ids: _Ids | None = None
+        self, type_: str, value: Any, item: Any, *, at: Any = None, contact: Any = None, ids: Ids | None = None
     ) -> Event:
         """Return the event of `item`, whose payload is the envelope with `value`."""
-        named, message_id, call_id = ids or _NO_IDS
+        named, message_id, call_id = ids or NO_IDS
         event = Event(
             key="",
             type=type_,
@@ -158,11 +144,11 @@ class _Place:
         )
         where = self.phone_number_id or self.account_id or "-"
         if named is not None:
-            event.key = _key(named[0], where, *named[1:])
+            event.key = key_of(named[0], where, *named[1:])
         else:
             # Platform errors have neither id nor time: the same one on another day is another.
             day = [self.day] if self.day and type_.startswith("error.") else []
-            event.key = _key(type_, where, event.digest, *day)
+            event.key = key_of(type_, where, event.digest, *day)
         return event
 
     def events(self) -> Iterator[Event]:
@@ -188,7 +174,7 @@ class _Place:
                 if told:
                     del rest[name]
         if rest:
-            label = _label(self.field, "absent")
+            label = label_of(self.field, "absent")
             yield self.event(f"unknown.{label}", {**self.around, **rest}, rest, at=rest.get("timestamp"))
 
     def _items(self, holder: dict[str, Any], arrays: list[str], within: str = "") -> Iterator[Event]:
@@ -199,7 +185,7 @@ class _Place:
                 if name == "history" and isinstance(item, dict) and not within:
                     yield from self._history(item)
                     continue
-                found = _contacts_of(item, contacts)
+                found = contacts_of(item, contacts)
                 inside = {"contacts": found, name: [item]} if found else {name: [item]}
                 value = {**self.around, within: inside} if within else {**self.around, **inside}
                 yield self._item(name, item, value, found[0] if found else None, within)
@@ -211,13 +197,13 @@ class _Place:
         passed_over = {"contacts", *arrays, *(name for name in ITEM_KINDS if standby.get(name) == [])}
         rest = {name: inner for name, inner in standby.items() if name not in passed_over}
         if rest:
-            label = _label(self.field, "absent")
+            label = label_of(self.field, "absent")
             yield self.event(f"unknown.{label}", {**self.around, "standby": rest}, rest, at=rest.get("timestamp"))
 
     def _summary(self, value: dict[str, Any]) -> Event:
         """What a chat was about, for who takes it over."""
         item = value["conversation_context"]
-        found = _contacts_of(item, value.get("contacts"))
+        found = contacts_of(item, value.get("contacts"))
         beside = {"contacts": found} if found else {}
         return self.event(
             "handover.conversation_context",
@@ -236,7 +222,7 @@ class _Place:
             return
         for thread in threads:
             messages = thread.get("messages") if isinstance(thread, dict) else None
-            contact = _chat_partner(thread)
+            contact = chat_partner(thread)
             if not isinstance(messages, list) or not messages:
                 value = {**self.around, "history": [{**item, "threads": [thread]}]}
                 yield self.event("history.thread", value, thread, contact=contact)
@@ -250,7 +236,7 @@ class _Place:
         label = self.known or self._unknown(value)
         told = value if isinstance(value, dict) else {}
         if self.known == "handover":
-            label = f"handover.{_label(told.get('type'), 'unknown')}"
+            label = f"handover.{label_of(told.get('type'), 'unknown')}"
         contacts = told.get("contacts")
         contact = contacts[0] if isinstance(contacts, list) and contacts and isinstance(contacts[0], dict) else None
         return self.event(label, value, value, at=told.get("timestamp"), contact=contact)
@@ -261,7 +247,7 @@ class _Place:
             name in _SURROUNDINGS or (inner == [] and name in ITEM_KINDS) for name, inner in value.items()
         )
         known = nothing and isinstance(self.field, str) and self.field in VALUE_FIELDS
-        return f"{'empty' if known else 'unknown'}.{_label(self.field, 'absent')}"
+        return f"{'empty' if known else 'unknown'}.{label_of(self.field, 'absent')}"
 
     def _item(self, name: str, item: Any, value: dict[str, Any], contact: Any, within: str = "") -> Event:
         if not isinstance(item, dict):
@@ -269,93 +255,19 @@ class _Place:
             event.problem = f"an element of {name} is not an object"
             return event
         kind, discriminator = ITEM_KINDS[name]
-        label = _label(item.get(discriminator), "unknown") if discriminator else name
+        label = label_of(item.get(discriminator), "unknown") if discriminator else name
         if name == "statuses":
             kind = {"payment": "payment", "call": "call"}.get(str(item.get("type")), "status")
         elif kind in ("message", "echo") and self.field == "history":
             kind = "history"  # an old chat: nobody wrote just now
         elif kind == "echo" and within:
             sent = item.get("message")
-            label = _label(sent.get("type") if isinstance(sent, dict) else None, "unknown")
-        type_ = _message_type(kind, item, label) if kind in ("message", "echo") else f"{kind}.{label}"
-        ids = _ids_of(f"{within}.{kind}" if within else kind, kind, item, label)
+            label = label_of(sent.get("type") if isinstance(sent, dict) else None, "unknown")
+        type_ = message_type(kind, item, label) if kind in ("message", "echo") else f"{kind}.{label}"
+        ids = ids_of(f"{within}.{kind}" if within else kind, kind, item, label)
         if within:
             type_ = f"{within}.{type_}"
-        return self.event(type_, value, item, at=_told_at(item), contact=contact, ids=ids)
-
-
-_Ids = tuple[tuple[str, ...] | None, str | None, str | None]
-"""The natural key without the place, if there is one; the message's id; the call's id."""
-
-_NO_IDS: _Ids = (None, None, None)
-
-
-def _ids_of(prefix: str, kind: str, item: Mapping[str, Any], label: str) -> _Ids:
-    """What names an item with an id, and ties its event to the message or call."""
-    item_id = _id(item.get("id"))
-    if item_id is None:
-        return _NO_IDS
-    if kind == "call":
-        return (prefix, item_id, label), None, item_id
-    if kind not in _OF_MESSAGES:
-        return _NO_IDS
-    more: tuple[str, ...] = (label,)
-    if kind in ("message", "echo"):
-        more = ()
-    elif kind == "status":
-        participant = next((found for name in _PARTICIPANT_KEYS if (found := _id(item.get(name)))), None)
-        more = (label, participant) if participant else (label,)
-    elif kind == "payment":
-        more = (label, *_transaction_of(item))
-    return (prefix, item_id, *more), item_id, None
-
-
-def _key(*parts: str) -> str:
-    key = ":".join(parts)
-    if not (key.isascii() and key.isprintable()):
-        key = ":".join(_key_part(part) for part in parts)
-    if len(key) > _LONGEST_KEY:
-        key = f"{parts[0].partition('.')[0]}:sha256:{hashlib.sha256(key.encode()).hexdigest()}"
-    return key
-
-
-def _told_at(item: dict[str, Any]) -> Any:
-    """The time that an item tells; that of a synced contact stands deeper."""
-    at = item.get("timestamp")
-    if at is None and isinstance(about := item.get("metadata"), dict):
-        return about.get("timestamp")
-    return at
-
-
-def _chat_partner(thread: Any) -> dict[str, Any] | None:
-    """Whose chat a thread is, as a contact."""
-    if not isinstance(thread, dict):
-        return None
-    about = thread.get("context")
-    about = about if isinstance(about, dict) else {}
-    found = {name: about[name] for name in ("wa_id", "user_id", "parent_user_id") if about.get(name)}
-    if "wa_id" not in found and thread.get("id"):
-        found["wa_id"] = thread["id"]
-    if about.get("username"):
-        found["profile"] = {"username": about["username"]}
-    return found or None
-
-
-def _transaction_of(item: Mapping[str, Any]) -> tuple[str, ...]:
-    """What tells two reports of one payment apart: a refund repeats `captured`."""
-    payment = item.get("payment")
-    transaction = payment.get("transaction") if isinstance(payment, dict) else None
-    if not isinstance(transaction, dict):
-        return ()
-    parts = (_id(transaction.get("id")), _id(transaction.get("updated_timestamp")))
-    return tuple(part for part in parts if part)
-
-
-def _message_type(kind: str, item: Mapping[str, Any], label: str) -> str:
-    """`message.text`, and one level deeper where the type alone says little: `message.interactive.list_reply`."""
-    body = item.get(label)
-    inner = body.get("type") if label in ("interactive", "system") and isinstance(body, dict) else None
-    return f"{kind}.{label}.{_label(inner, 'unknown')}" if inner else f"{kind}.{label}"
+        return self.event(type_, value, item, at=told_at(item), contact=contact, ids=ids)
 
 
 def _arrays(value: Any) -> list[str]:
@@ -365,57 +277,14 @@ def _arrays(value: Any) -> list[str]:
     return [name for name in value if name in ITEM_KINDS and isinstance(value[name], list) and value[name]]
 
 
-def _contacts_of(item: Any, contacts: Any) -> list[Any]:
-    """The contact that is about this item: one that shares an id with it, or the only one if no id says otherwise."""
-    if not contacts or not isinstance(item, dict) or not isinstance(contacts, list):
-        return []
-    first = contacts[0]
-    phone = first.get("wa_id") if isinstance(first, dict) else None
-    if phone and (item.get("from") == phone or item.get("recipient_id") == phone):
-        return [first]  # as nearly always
-    phones = [phone for name in _PHONE_KEYS if name in item and (phone := digits(_id(item[name])))]
-    users = [user for name in _USER_KEYS if name in item and (user := _id(item[name]))]
-    known = [contact for contact in contacts if isinstance(contact, dict)]
-    for contact in known:
-        if digits(_id(contact.get("wa_id"))) in phones or _id(contact.get("user_id")) in users:
-            return [contact]
-    if len(known) != 1:
-        return []
-    contradicted = (phones and digits(_id(known[0].get("wa_id")))) or (users and _id(known[0].get("user_id")))
-    return [] if contradicted else known
-
-
 def _unreadable(payload: Any, problem: str) -> Event:
     event = Event(key="", type="unreadable", payload=payload, problem=problem)
-    event.key = _key("unreadable", "-", event.digest)
+    event.key = key_of("unreadable", "-", event.digest)
     kind = payload.get("object", WHATSAPP_OBJECT) if isinstance(payload, dict) else WHATSAPP_OBJECT
-    event.foreign_object = None if kind == WHATSAPP_OBJECT else _id(kind) or "null"
+    event.foreign_object = None if kind == WHATSAPP_OBJECT else text_id(kind) or "null"
     return event
 
 
 def _json_kind(value: Any) -> str:
     kinds = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
     return kinds.get(type(value), "a number")
-
-
-def _id(value: Any) -> str | None:
-    """An id as text, whether Meta sent a string or a number; None where there is none."""
-    if isinstance(value, str):
-        return (value if value.isascii() and "\x00" not in value else storable(value)) or None
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _key_part(part: Any) -> str:
-    text = str(part)
-    return text if text.isascii() and text.isprintable() else json.dumps(text)[1:-1]
-
-
-def _label(value: Any, fallback: str) -> str:
-    """A word for an event type from a value that Meta controls: lower case, no surprises, at most 64 characters."""
-    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    return _word(text) or fallback
-
-
-@lru_cache(maxsize=1024)
-def _word(text: str) -> str:
-    return re.sub(r"[^a-z0-9_-]+", "_", text.lower())[:64].strip("_")

@@ -8,7 +8,7 @@ from ..changes import Change, IdentityChanged, LeadNoted, Person
 from ..events import Event, canonical
 from ..numbers import digits, number_key
 from ..payload import Message, read
-from ..payload.messages import System
+from ..payload.contents import System
 from ..payload.users import OldAndNew, UserIdUpdate
 from .people import Beside, contact_of, lead_seen, person, time_of
 from .registry import Registry

@@ -12,7 +12,8 @@ from ..changes import Change, MessageSeen, Person
 from ..events import Event, canonical
 from ..numbers import digits
 from ..payload import Content, Message, read
-from ..payload.messages import Body, SentMessage, StandbyEcho, System
+from ..payload.contents import System
+from ..payload.messages import Body, SentMessage, StandbyEcho
 from .identity import identity_changed
 from .people import Beside, contact_of, lead_seen, person, time_of
 from .registry import Registry

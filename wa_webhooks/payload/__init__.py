@@ -2,7 +2,8 @@
 
 from .base import Contact, ErrorDetail, Shape, all_storable, parse_timestamp, read, storable, whole
 from .calls import Call
-from .messages import Content, Message, StandbyEcho
+from .contents import Content
+from .messages import Message, StandbyEcho
 from .statuses import Pricing, Status
 
 __all__ = [

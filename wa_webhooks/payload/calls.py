@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from .base import Anything, Errors, Known, Maybe, Required, Shape, Text, Time, Tolerant
-from .messages import Media
+from .contents import Media
 
 
 class Session(Shape):
