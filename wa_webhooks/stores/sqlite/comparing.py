@@ -26,8 +26,12 @@ CRM_TABLES: Mapping[str, tuple[str, ...]] = {
 }
 """The tables that the log adds up to, and what names a row in each: a unique key of the table."""
 
-FOLLOWERS: Mapping[str, str] = {"wa_events": "event_key", "wa_actions": "idempotency_key"}
-"""The tables that stay as they are but for the lead that a row is about, and what names a row beside its id."""
+FOLLOWERS: Mapping[str, tuple[str, str]] = {
+    "wa_events": ("event_key", "rebuild_leads_of_events"),
+    "wa_actions": ("idempotency_key", "rebuild_leads_of_actions"),
+}
+"""The tables that stay as they are but for the lead that a row is about: what names a row beside its id, and the
+statement that finds those that differ."""
 
 
 class Comparison:
@@ -57,8 +61,8 @@ class Comparison:
             self.db.execute(f"DROP TABLE IF EXISTS temp.differing_{table}")
         for table, key in CRM_TABLES.items():
             self.db.execute(f"CREATE TEMP TABLE differing_{table} AS {self._differing(table, key)}")
-        for table in FOLLOWERS:
-            self.db.execute(f"CREATE TEMP TABLE differing_{table} AS {self.sql[f'rebuild_{table}']}")
+        for table, (_, statement) in FOLLOWERS.items():
+            self.db.execute(f"CREATE TEMP TABLE differing_{table} AS {self.sql[statement]}")
         counts = {
             table: self.db.execute(f"SELECT coalesce(sum(cells), 0) FROM temp.differing_{table}").fetchone()[0]
             for table in (*CRM_TABLES, *FOLLOWERS)
@@ -108,7 +112,7 @@ class Comparison:
         """Every difference found, by table and key."""
         for table, key in CRM_TABLES.items():
             yield from self._told_of(table, key)
-        for table, name in FOLLOWERS.items():
+        for table, (name, _) in FOLLOWERS.items():
             for row in self.db.execute(
                 f"SELECT d.id, l.{name} AS name, l.lead_id AS live, d.lead_id AS rebuilt"
                 f" FROM temp.differing_{table} d JOIN live.{table} l ON l.id = d.id ORDER BY d.id"

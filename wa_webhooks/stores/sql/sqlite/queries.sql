@@ -586,12 +586,12 @@ SELECT rebuilt, live
   LEFT JOIN live.wa_leads known ON known.id = live
  GROUP BY rebuilt, live ORDER BY known.id IS NULL, count(*) DESC, live, rebuilt
 
--- name: rebuild_wa_events
+-- name: rebuild_leads_of_events
 -- What is not applied is about nobody yet.
 SELECT l.id, r.lead_id, 1 AS cells FROM live.wa_events l LEFT JOIN main.wa_events r ON r.id = l.id
  WHERE l.lead_id IS NOT r.lead_id
 
--- name: rebuild_wa_actions
+-- name: rebuild_leads_of_actions
 -- An action that would not be queued any more stays with its lead; if that is gone, it is for whom its event is about.
 SELECT * FROM (
   SELECT l.id, CASE WHEN r.id IS NOT NULL THEN r.lead_id
