@@ -16,6 +16,7 @@ from building import CASES, START, Clock
 from wa_webhooks.decoding import undecoded
 from wa_webhooks.drift import findings
 from wa_webhooks.errors import PayloadError
+from wa_webhooks.events import FIELD_TYPES
 from wa_webhooks.handlers import builtin
 from wa_webhooks.pipeline import Pipeline, handle
 from wa_webhooks.splitting import restore, split
@@ -115,7 +116,9 @@ def items_of(payload):
     for entry in entries if isinstance(entries, list) else []:
         changes = entry.get("changes") if isinstance(entry, dict) else None
         for change in changes if isinstance(changes, list) else []:
-            value = change.get("value") if isinstance(change, dict) else None
+            if not isinstance(change, dict) or change.get("field") in list(FIELD_TYPES):
+                continue  # its value is one event, whatever stands in it
+            value = change.get("value")
             arrays = (
                 [value.get(name) for name in ("messages", "statuses", "calls")] if isinstance(value, dict) else []
             )

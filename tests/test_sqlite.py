@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 import subprocess
+import threading
 from contextlib import closing
 from datetime import UTC, datetime
 from itertools import product
@@ -212,6 +213,29 @@ def test_a_locked_database_is_unavailable_and_then_is_not(path):
     assert store.append([Delivery(body=b"x", received_at=NOW)]) == [2]
     store.close()
     other.close()
+
+
+def test_workers_that_leave_short_gaps_do_not_pass_the_front_over(tmp_path):
+    path = tmp_path / "store.db"
+    ended = threading.Event()
+
+    def work():
+        with closing(sqlite3.connect(path, isolation_level=None)) as busy:
+            while not ended.is_set():
+                busy.execute("BEGIN IMMEDIATE")
+                ended.wait(0.17)
+                busy.execute("COMMIT")
+                ended.wait(0.004)
+
+    with closing(open_store(f"sqlite:{path}", busy_timeout=3.0, front=True)) as store:
+        worker = threading.Thread(target=work)
+        worker.start()
+        try:
+            for number in range(1, 6):
+                assert store.append([Delivery(body=b"x", received_at=NOW)]) == [number]
+        finally:
+            ended.set()
+            worker.join()
 
 
 @pytest.fixture

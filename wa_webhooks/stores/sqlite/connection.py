@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ TEMPORARY = ""
 
 _LOCKED = "Try again; `fuser` on the file shows who holds it."
 _ABSENT = "Name it with --store, or record something first."
+_ASK_AGAIN = 0.001
 _LATE_CHECKPOINT = 16_000
 """Pages of 8 KiB."""
 _LARGEST_LEFT_LOG = 64 * 2**20
@@ -32,6 +34,7 @@ class Connection:
         if not create and path != ":memory:" and not Path(path).exists():
             raise StoreRejectedError(f"there is no store at {path}", hint=_ABSENT)
         self.path = path
+        self._patience = busy_timeout if front else None
         self._sql = statements(BACKEND)
         with translated(path):
             # Statements are few and named; each is compiled once.
@@ -56,6 +59,8 @@ class Connection:
         self._configure(front=front)
         self._file = self._identity()
         self.migrate()
+        if self._patience is not None:
+            self._db.execute("PRAGMA busy_timeout = 0")  # `_begin` waits itself
 
     def _configure(self, *, front: bool) -> None:
         db = self._db
@@ -135,7 +140,7 @@ class Connection:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """Hold the write lock from the start: what is read inside cannot change before it is written."""
-        self._db.execute("BEGIN IMMEDIATE")
+        self._begin()
         try:
             self._check_identity()
             yield
@@ -144,6 +149,24 @@ class Connection:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+
+    def _begin(self) -> None:
+        """Take the write lock. The front asks for it every millisecond.
+
+        SQLite's own waiting asks ten times a second in the end, and workers leave gaps of a few milliseconds: they
+        would pass the front over for seconds.
+        """
+        give_up = time.monotonic() + (self._patience or 0)
+        while True:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as exc:
+                busy = exc.sqlite_errorcode & _PRIMARY == sqlite3.SQLITE_BUSY
+                if not busy or self._patience is None or time.monotonic() >= give_up:
+                    raise
+                time.sleep(_ASK_AGAIN)
+            else:
+                return
 
     @contextmanager
     def _reading(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
