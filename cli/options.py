@@ -31,6 +31,14 @@ HandlersOption = Annotated[
         help="A registry of your own handlers.",
     ),
 ]
+IgnoreHandlersOption = Annotated[
+    bool,
+    typer.Option(
+        "--ignore-handlers",
+        envvar="WA_HOOKS_IGNORE_HANDLERS",
+        help="Go on though handlers that these events had are not loaded.",
+    ),
+]
 AccountsOption = Annotated[
     str | None,
     typer.Option(

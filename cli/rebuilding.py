@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import options, render
-from .options import HandlersOption, JsonOption, MaskOption, StoreOption, UnmaskOption, YesOption
+from .options import (
+    HandlersOption,
+    IgnoreHandlersOption,
+    JsonOption,
+    MaskOption,
+    StoreOption,
+    UnmaskOption,
+    YesOption,
+)
 from .replaying import check_handlers, check_somebody_is_there, confirm, start
 
 if TYPE_CHECKING:
@@ -31,14 +39,7 @@ def rebuild(
     ] = False,
     yes: YesOption = False,
     handlers: HandlersOption = None,
-    ignore_handlers: Annotated[
-        bool,
-        typer.Option(
-            "--ignore-handlers",
-            envvar="WA_HOOKS_IGNORE_HANDLERS",
-            help="Go on though handlers that events had are not loaded.",
-        ),
-    ] = False,
+    ignore_handlers: IgnoreHandlersOption = False,
     store: StoreOption = options.DEFAULT_STORE_URL,
     json: JsonOption = False,
     mask: MaskOption = False,

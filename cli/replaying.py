@@ -18,6 +18,7 @@ from .options import (
     AttemptsOption,
     ErrorOption,
     HandlersOption,
+    IgnoreHandlersOption,
     JsonOption,
     LeadOption,
     NumbersOption,
@@ -129,14 +130,7 @@ def reprocess(
     everything: Annotated[bool, typer.Option("--all", help="The whole log.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and stop there.")] = False,
     yes: YesOption = False,
-    ignore_handlers: Annotated[
-        bool,
-        typer.Option(
-            "--ignore-handlers",
-            envvar="WA_HOOKS_IGNORE_HANDLERS",
-            help="Go on though handlers that these events had are not loaded.",
-        ),
-    ] = False,
+    ignore_handlers: IgnoreHandlersOption = False,
     store: StoreOption = options.DEFAULT_STORE_URL,
     handlers: HandlersOption = None,
     allow_accounts: AccountsOption = None,

@@ -33,15 +33,7 @@ _CODES = {
 _CLASSES = {int(code): name for name, codes in _CODES.items() for code in codes.split()}
 _CLASSES |= dict.fromkeys(range(200, 300), ACCOUNT_WIDE) | dict.fromkeys(range(131201, 131216), PERMANENT)
 
-OPTED_OUT = 131050
-"""The person has stopped this business's marketing messages."""
-
 
 def failure_class(code: int | None) -> str | None:
     """Return the class of an error code; None where there is no code."""
     return None if code is None else _CLASSES.get(code, PERMANENT)
-
-
-def is_known(code: int) -> bool:
-    """Whether Meta documents the code."""
-    return code in _CLASSES

@@ -132,8 +132,3 @@ def _chunk_maker() -> Callable[[Any, int], Iterable[str]]:
 
 
 _chunks = _chunk_maker()
-
-
-def digest_of(value: Any) -> str:
-    """Return the SHA-256 of the canonical JSON of `value`, in hex."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()
