@@ -217,12 +217,13 @@ def test_a_locked_database_is_unavailable_and_then_is_not(path):
 
 def test_workers_that_leave_short_gaps_do_not_pass_the_front_over(tmp_path):
     path = tmp_path / "store.db"
-    ended = threading.Event()
+    locked, ended = threading.Event(), threading.Event()
 
     def work():
         with closing(sqlite3.connect(path, isolation_level=None)) as busy:
             while not ended.is_set():
                 busy.execute("BEGIN IMMEDIATE")
+                locked.set()
                 ended.wait(0.17)
                 busy.execute("COMMIT")
                 ended.wait(0.004)
@@ -231,6 +232,7 @@ def test_workers_that_leave_short_gaps_do_not_pass_the_front_over(tmp_path):
         worker = threading.Thread(target=work)
         worker.start()
         try:
+            assert locked.wait(5)
             for number in range(1, 6):
                 assert store.append([Delivery(body=b"x", received_at=NOW)]) == [number]
         finally:
