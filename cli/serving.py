@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,7 +25,6 @@ from .options import (
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Mapping
 
     from wa_webhooks.pipeline import Pipeline
 
@@ -52,10 +52,31 @@ def serve(
     path: Annotated[
         str, typer.Option("--path", envvar="WA_HOOKS_PATH", help="Path of the callback URL.")
     ] = "/webhook",
+    processes: Annotated[
+        int, typer.Option("--processes", envvar="WA_HOOKS_PROCESSES", min=1, max=64, help="Receivers on the port.")
+    ] = 1,
     workers: Annotated[
         int,
         typer.Option("--workers", envvar="WA_HOOKS_WORKERS", min=0, help="0: receive only; run `work` elsewhere."),
     ] = 1,
+    max_connections: Annotated[
+        int,
+        typer.Option(
+            "--max-connections",
+            envvar="WA_HOOKS_MAX_CONNECTIONS",
+            min=1,
+            help="Per receiver. Beyond, the one that was of least use lately is closed.",
+        ),
+    ] = 4000,
+    max_per_address: Annotated[
+        int,
+        typer.Option(
+            "--max-connections-per-address",
+            envvar="WA_HOOKS_MAX_CONNECTIONS_PER_ADDRESS",
+            min=1,
+            help="Likewise, of one address.",
+        ),
+    ] = 1000,
     max_body: Annotated[
         int, typer.Option("--max-body", envvar="WA_HOOKS_MAX_BODY", min=1, help="Largest body, in bytes.")
     ] = 4_000_000,
@@ -71,46 +92,49 @@ def serve(
     Needs WHATSAPP_APP_SECRET; WHATSAPP_VERIFY_TOKEN to answer Meta's verification of the callback URL.
     GET /healthz says that it is alive, GET /readyz that it can record. SIGTERM drains and exits 0.
     """
-    from wa_webhooks import settings
+    from wa_webhooks import serving, settings
     from wa_webhooks.errors import ConfigError
-    from wa_webhooks.receiver import process, server
+    from wa_webhooks.receiver.server import Settings
     from wa_webhooks.stores import open_store
 
     if not re.fullmatch(r"/[!-~]*", path) or set(path) & set("?#") or path in ("/healthz", "/readyz"):
         raise ConfigError(f"{path!r} is no path for the callback URL", hint="Write it like /webhook.")
-    listen = server.Settings(
-        app_secrets=settings.app_secrets(),
-        verify_token=settings.verify_token(),
-        host=host,
-        port=port,
-        path=path,
-        largest_body=max_body,
-    )
+
+    def configure() -> Settings:
+        return Settings(
+            app_secrets=settings.app_secrets(),
+            verify_token=settings.verify_token(),
+            path=path,
+            largest_body=max_body,
+            most_connections=max_connections,
+            most_per_address=max_per_address,
+        )
+
+    def open_pipeline() -> Pipeline:
+        return options.pipeline(
+            store,
+            handlers=handlers,
+            accounts=allow_accounts,
+            numbers=allow_numbers,
+            attempts=max_attempts,
+            base=retry_base,
+        )
+
     logger = _logs(log_level)
 
-    def listening(at: Mapping[str, object]) -> None:
-        _say_listening(at["host"], at["port"], path, store)
-        if listen.verify_token is None:
+    def listening(at: str, on: int) -> None:
+        _say_listening(at, on, path, store)
+        if settings.verify_token() is None:
             logger.warning("no verify token is set: Meta's check of the callback URL will be refused")
 
-    front = open_store(store, front=workers > 0, busy_timeout=_FRONT_PATIENCE)
-    try:
-        by = process.serve(
-            listen,
-            front=front,
-            open_pipeline=lambda: options.pipeline(
-                store,
-                handlers=handlers,
-                accounts=allow_accounts,
-                numbers=allow_numbers,
-                attempts=max_attempts,
-                base=retry_base,
-            ),
-            workers=workers,
-            listening=listening,
-        )
-    finally:
-        front.close()
+    served = serving.Serving(
+        configure=configure,
+        open_front=partial(open_store, store, front=True, busy_timeout=_FRONT_PATIENCE),
+        open_pipeline=open_pipeline,
+        processes=processes,
+        workers=workers,
+    )
+    by = serving.serve(served, host=host, port=port, listening=listening)
     logger.info("stopped")
     return 130 if by == signal.SIGINT else 0
 

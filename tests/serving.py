@@ -15,7 +15,6 @@ import threading
 import time
 from typing import NamedTuple
 
-from wa_webhooks.receiver.protocol import LONGEST_HEAD
 from wa_webhooks.receiver.recorder import Recorder
 from wa_webhooks.receiver.server import Receiver, Settings
 
@@ -160,7 +159,7 @@ class InThread:
         self._stop = asyncio.Event()
         self.recorder = Recorder(self._store.append, lambda: None)
         self.receiver = Receiver(self._settings, self.recorder, self._store)
-        server = await asyncio.start_server(self._connection, "127.0.0.1", 0, limit=LONGEST_HEAD, backlog=1024)
+        server = await self._loop.create_server(self._connection, "127.0.0.1", 0, backlog=1024)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
@@ -170,11 +169,16 @@ class InThread:
         for _ in range(5):  # what has been accepted a moment ago begins, and ends
             await asyncio.sleep(0)
 
-    async def _connection(self, reader, writer):
-        try:
-            await self.receiver.connection(reader, writer)
-        finally:
+    def _connection(self):
+        connection = self.receiver.connection()
+        lost = connection.connection_lost
+
+        def counted(exc):
+            lost(exc)
             self.ended += 1
+
+        connection.connection_lost = counted
+        return connection
 
     def start(self):
         self._thread.start()
@@ -193,7 +197,7 @@ class InThread:
 @contextlib.contextmanager
 def receiving(store, **settings):
     """A receiver over `store` in a thread; `settings` are `Settings`."""
-    made = InThread(store, Settings(**{"app_secrets": (SECRET,), "verify_token": TOKEN, "port": 0, **settings}))
+    made = InThread(store, Settings(**{"app_secrets": (SECRET,), "verify_token": TOKEN, **settings}))
     made.start()
     try:
         yield made

@@ -13,30 +13,26 @@ from .stores.base import Tally
 logger = logging.getLogger(__name__)
 
 _LONGEST_PAUSE = 10.0
-_COURTESY = 0.002
-"""Seconds between batches: SQLite's write lock is not fair, and a receiver waits for it too."""
 
 
 def work(
     pipeline: Pipeline,
     stop: threading.Event,
     *,
-    wake: threading.Event | None = None,
+    wait: Callable[[float], object] | None = None,
     poll: float = 0.5,
     progress: Callable[[Tally], None] | None = None,
 ) -> Tally:
     """Process until `stop` is set; return what was done.
 
-    Idle, it looks again every `poll` seconds, or at once when `wake` is set. A store that fails is waited for with
-    growing pauses, and so is a bug: a worker ends only by `stop`.
+    Idle, it looks again after `wait(poll)`, which may return sooner. A store that fails is waited for with growing
+    pauses, and so is a bug: a worker ends only by `stop`.
     """
     total = Tally()
     pause = poll
-    signal = wake or stop
+    wait = wait or stop.wait
     while not stop.is_set():
         try:
-            if wake:
-                wake.clear()
             tally = pipeline.process()
         except Exception as exc:
             fault = not isinstance(exc, StoreError)
@@ -48,11 +44,11 @@ def work(
         total.add(tally)
         if tally.deliveries or tally.events:
             logger.info("processed", extra=_figures(tally))
-            stop.wait(_COURTESY)
+            pipeline.store.maintain()
             if progress:
                 progress(total)
         else:
-            signal.wait(poll)
+            wait(poll)
     return total
 
 

@@ -1,51 +1,76 @@
-"""HTTP/1.1 for a receiver of webhooks: read one request, write one answer. Strict where looseness is dangerous.
+"""HTTP/1.1 for a receiver of webhooks: bytes to requests, answers to bytes. Strict where looseness is dangerous.
 
-Knows nothing of WhatsApp. Bodies need a Content-Length (Meta sends one); what is ambiguous is refused and the
-connection closed, since two readers of one stream must never disagree on where a request ends (RFC 9112, 11.2).
+Knows nothing of WhatsApp, sockets or time. What is malformed or ambiguous is refused and the connection closed, since
+two readers of one stream must never disagree on where a request ends (RFC 9112, 11.2).
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
 LONGEST_HEAD = 16 * 1024
 LONGEST_TARGET = 4 * 1024
+_LONGEST_SIZE_LINE = 16
+_MOST_CHUNKS = 8192
+"""Of one body: a client that sends 4 MB in single bytes would keep everybody waiting."""
 
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
-_TARGET = re.compile(rb"/[\x21-\x7e]*")
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
+# Whole heads in one pass; which rule one of them breaks is found out by `_fault`.
+_HEAD = re.compile(
+    rb"(%b) (/[\x21-\x7e]{,%d}) HTTP/1\.([01])\r\n((?:%b:%b\r\n)*)\r\n" % (_TOKEN, LONGEST_TARGET - 1, _TOKEN, _VALUE)
+)
+_FIELD = re.compile(rb"([^:]+):([^\r]*)\r\n")
+_REQUEST_LINE = re.compile(rb"%b /[\x21-\x7e]{,%d} HTTP/1\.[01]\r\n" % (_TOKEN, LONGEST_TARGET - 1))
+_START = re.compile(_TOKEN)
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_DIGITS = re.compile(r"[0-9]{1,15}")
+_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
 _ONCE = frozenset({"content-length", "host", "transfer-encoding", "x-hub-signature-256", "content-type"})
+FRAMING = frozenset({"connection", "content-length", "expect", "host", "transfer-encoding"})
+"""Headers that `parse_head` needs itself."""
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault
-    """A request that is answered with an error; `sentence` is fixed and reveals nothing."""
+    """A request that is answered with an error; `sentence` is fixed and reveals nothing, `cause` is for the log."""
 
-    def __init__(self, status: HTTPStatus, sentence: str, *, allow: str | None = None) -> None:
+    def __init__(
+        self, status: HTTPStatus, sentence: str, *, cause: str = "malformed", allow: str | None = None
+    ) -> None:
         """Keep the answer; the connection ends after it."""
         super().__init__(sentence)
         self.status = status
         self.sentence = sentence
+        self.cause = cause
         self.allow = allow
 
 
-@dataclass(slots=True, kw_only=True)
-class Request:
-    """A request's head: `headers` by lower-case name, `query` decoded."""
+@dataclass(slots=True)
+class Head:
+    """A request's head: `headers` by lower-case name, those asked for; `length` is None for a chunked body."""
 
     method: str
     path: str
-    query: dict[str, str]
+    query_string: str
     headers: dict[str, str]
-    content_length: int
+    length: int | None
     keep_alive: bool
     expects_continue: bool
 
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The query, decoded."""
+        return dict(parse_qsl(self.query_string, keep_blank_values=True))
 
-@dataclass(slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What to answer: a status and a text."""
 
@@ -54,119 +79,194 @@ class Answer:
     allow: str | None = None
 
 
-def parse_head(head: bytes) -> Request:
-    """Return the request whose head is `head`, its empty line included.
+def cut_head(buffer: bytearray, start: int) -> bytes | None:
+    """Take the next head, its empty line included, off the front of `buffer`; None while it is not all there.
+
+    `start` is how much of the buffer was looked at before.
 
     Raises:
-        Refusal: it is malformed, ambiguous, too long, or its body has no stated length.
+        Refusal: it is too long, or cannot become a head any more.
     """
-    request_line, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
-    parts = request_line.split(b" ")
-    if len(parts) != 3 or not _TOKEN.fullmatch(parts[0]):  # noqa: PLR2004 - method, target, version
-        raise Refusal(HTTPStatus.BAD_REQUEST, "The request line is malformed.")
-    method, target, version = parts
-    if len(target) > LONGEST_TARGET:
-        raise Refusal(HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long.")
-    if version not in (b"HTTP/1.1", b"HTTP/1.0"):
-        raise Refusal(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "Use HTTP/1.1.")
-    if not _TARGET.fullmatch(target):
-        raise Refusal(HTTPStatus.BAD_REQUEST, "The request target is malformed.")
-    headers = _headers(lines)
-    if version == b"HTTP/1.1" and "host" not in headers:
+    end = buffer.find(b"\r\n\r\n", max(0, start - 3), LONGEST_HEAD)
+    if end < 0:
+        if len(buffer) >= LONGEST_HEAD:
+            raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large.", cause="too-large")
+        line_end = buffer.find(b"\r\n")
+        if _BARE_LF.search(buffer, max(0, start - 1)) or not _START.match(buffer):
+            raise _fault(bytes(buffer))
+        if line_end >= 0 and not _REQUEST_LINE.match(buffer):
+            raise _fault(bytes(buffer[:line_end]))
+        return None
+    head = bytes(buffer[: end + 4])
+    del buffer[: end + 4]
+    return head
+
+
+def parse_head(head: bytes, wanted: frozenset[str]) -> Head:
+    """Return the request whose head is `head`, its empty line included, with the headers that are `wanted`.
+
+    `wanted` includes `FRAMING`.
+
+    Raises:
+        Refusal: it is malformed or ambiguous, or the length of its body is not stated.
+    """
+    found = _HEAD.fullmatch(head)
+    if not found:
+        raise _fault(head)
+    method, target, minor, lines = found.groups()
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in _FIELD.findall(lines):
+        name = raw_name.decode("ascii").lower()
+        if name in wanted:
+            value = raw_value.strip(b"\t ").decode("latin-1")
+            if name in headers:
+                if name in _ONCE:
+                    raise Refusal(HTTPStatus.BAD_REQUEST, "A header that may stand once is repeated.")
+                value = f"{headers[name]}, {value}"
+            headers[name] = value
+    modern = minor == b"1"
+    if modern and "host" not in headers:
         raise Refusal(HTTPStatus.BAD_REQUEST, "The Host header is missing.")
     path, _, query = target.decode("ascii").partition("?")
     connection = headers.get("connection", "").lower()
-    return Request(
+    return Head(
         method=method.decode("ascii"),
         path=path,
-        query=dict(parse_qsl(query, keep_blank_values=True)),
+        query_string=query,
         headers=headers,
-        content_length=_content_length(method, headers),
-        keep_alive="close" not in connection and (version == b"HTTP/1.1" or "keep-alive" in connection),
-        expects_continue=version == b"HTTP/1.1" and headers.get("expect", "").lower() == "100-continue",
+        length=_length(method, headers, modern=modern),
+        keep_alive="close" not in connection and (modern or "keep-alive" in connection),
+        expects_continue=modern and headers.get("expect", "").lower() == "100-continue",
     )
 
 
-def _headers(lines: list[bytes]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for line in lines:
-        raw_name, colon, raw_value = line.partition(b":")
-        value = raw_value.strip(b" \t")
-        # A line that starts with a space continues the one before in old HTTP; no token matches it.
-        if not colon or not _TOKEN.fullmatch(raw_name) or not _VALUE.fullmatch(value):
-            raise Refusal(HTTPStatus.BAD_REQUEST, "A header is malformed.")
-        name = raw_name.decode("ascii").lower()
-        if name in headers and name in _ONCE:
-            raise Refusal(HTTPStatus.BAD_REQUEST, "A header that may stand once is repeated.")
-        text = value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {text}" if name in headers else text
-    return headers
-
-
-def _content_length(method: bytes, headers: dict[str, str]) -> int:
-    if "transfer-encoding" in headers:
-        raise Refusal(HTTPStatus.LENGTH_REQUIRED, "Send the body with a Content-Length.")
+def _length(method: bytes, headers: Mapping[str, str], *, modern: bool) -> int | None:
+    """The length of the body in bytes, None where it comes in chunks."""
     stated = headers.get("content-length")
+    coding = headers.get("transfer-encoding")
+    if coding is not None:
+        if stated is not None or not modern:
+            raise Refusal(HTTPStatus.BAD_REQUEST, "The length of the body is ambiguous.")
+        if coding.lower() != "chunked":
+            raise Refusal(HTTPStatus.NOT_IMPLEMENTED, "Send the body with a Content-Length, or chunked.")
+        return None
     if stated is None:
         if method == b"POST":
-            raise Refusal(HTTPStatus.LENGTH_REQUIRED, "Send the body with a Content-Length.")
+            raise Refusal(
+                HTTPStatus.LENGTH_REQUIRED,
+                "Send the body with a Content-Length, or chunked.",
+                cause="length-required",
+            )
         return 0
-    # `isdecimal` takes other scripts' digits, and a number of thousands of digits is an attack.
-    if not stated.isascii() or not stated.isdecimal() or len(stated) > 15:  # noqa: PLR2004
+    if not _DIGITS.fullmatch(stated):
         raise Refusal(HTTPStatus.BAD_REQUEST, "The Content-Length is malformed.")
     return int(stated)
 
 
-async def read_head(reader: asyncio.StreamReader, *, idle: float, patience: float) -> Request | None:
-    """Return the next request's head; None where the client went away or stayed silent for `idle` seconds.
-
-    Raises:
-        Refusal: as `parse_head`, or the head did not come within `patience` seconds of its first byte.
-    """
-    try:
-        first = await asyncio.wait_for(reader.read(1), idle)
-    except TimeoutError:
-        return None
-    if not first:
-        return None
-    try:
-        head = first + await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), patience)
-    except TimeoutError as exc:
-        raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "The request did not come in time.") from exc
-    except asyncio.LimitOverrunError as exc:
-        raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large.") from exc
-    except asyncio.IncompleteReadError:
-        return None
-    return parse_head(head)
+def _fault(head: bytes) -> Refusal:
+    """What is wrong with a head that is none."""
+    if _BARE_LF.search(head):
+        return Refusal(HTTPStatus.BAD_REQUEST, "A line ends without a carriage return.")
+    parts = head.partition(b"\r\n")[0].split(b" ")
+    if len(parts) != 3 or not re.fullmatch(_TOKEN, parts[0]):  # noqa: PLR2004 - method, target, version
+        return Refusal(HTTPStatus.BAD_REQUEST, "The request line is malformed.")
+    _, target, version = parts
+    if len(target) > LONGEST_TARGET:
+        return Refusal(HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long.", cause="too-large")
+    if not re.fullmatch(rb"HTTP/1\.[01]", version):
+        known = re.fullmatch(rb"HTTP/[0-9]\.[0-9]", version)
+        status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED if known else HTTPStatus.BAD_REQUEST
+        return Refusal(status, "Use HTTP/1.1.")
+    if not re.fullmatch(rb"/[\x21-\x7e]*", target):
+        return Refusal(HTTPStatus.BAD_REQUEST, "The request target is malformed.")
+    return Refusal(HTTPStatus.BAD_REQUEST, "A header is malformed.")
 
 
-async def read_body(reader: asyncio.StreamReader, length: int, *, patience: float) -> bytes | None:
-    """Return a body of `length` bytes, None where the client went away.
+class Chunks:
+    """A chunked body on its way in: `body` is what has come of it."""
 
-    Raises:
-        Refusal: it did not come within `patience` seconds.
-    """
-    try:
-        return await asyncio.wait_for(reader.readexactly(length), patience)
-    except TimeoutError as exc:
-        raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "The request did not come in time.") from exc
-    except asyncio.IncompleteReadError:
-        return None
+    def __init__(self, largest: int) -> None:
+        """Refuse a body of more than `largest` bytes."""
+        self.body = bytearray()
+        self._largest = largest
+        self._left = 0  # of the chunk's data and the line end after it
+        self._chunks = 0
+        self._ended = False
+
+    def feed(self, buffer: bytearray) -> bool:
+        """Take what belongs to the body off the front of `buffer`; return whether the body is complete.
+
+        Raises:
+            Refusal: a chunk is malformed, or the body is too large. Extensions and trailers are refused.
+        """
+        while True:
+            if self._left:
+                if not self._data(buffer):
+                    return False
+            elif self._ended:
+                if len(buffer) < 2:  # noqa: PLR2004 - the last line end
+                    return False
+                if buffer[:2] != b"\r\n":
+                    raise Refusal(HTTPStatus.BAD_REQUEST, "Trailers are not accepted.")
+                del buffer[:2]
+                return True
+            elif not self._size(buffer):
+                return False
+
+    def _size(self, buffer: bytearray) -> bool:
+        line, end, _ = buffer[:_LONGEST_SIZE_LINE].partition(b"\r\n")
+        if not end and len(buffer) < _LONGEST_SIZE_LINE and b"\n" not in line:
+            return False
+        if not end or not _SIZE.fullmatch(line):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "A chunk is malformed.")
+        size = int(line, 16)
+        self._chunks += 1
+        if len(self.body) + size > self._largest or self._chunks > _MOST_CHUNKS:
+            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.", cause="too-large")
+        del buffer[: len(line) + 2]
+        self._ended = size == 0
+        self._left = size + 2 if size else 0
+        return True
+
+    def _data(self, buffer: bytearray) -> bool:
+        data = min(self._left - 2, len(buffer))
+        if data > 0:
+            self.body += memoryview(buffer)[:data]
+            del buffer[:data]
+            self._left -= data
+        if self._left > 2 or len(buffer) < 2:  # noqa: PLR2004 - the line end after the data
+            return False
+        if buffer[:2] != b"\r\n":
+            raise Refusal(HTTPStatus.BAD_REQUEST, "A chunk is malformed.")
+        del buffer[:2]
+        self._left = 0
+        return True
 
 
-def render(answer: Answer, *, keep_alive: bool, head_only: bool = False) -> bytes:
-    """Return the bytes of an answer. Always text, never sniffed: the handshake echoes what a stranger sent."""
-    body = answer.text.encode()
+def render(answer: Answer, *, keep_alive: bool, request_id: str, head_only: bool = False) -> bytes:
+    """Return the bytes of an answer."""
+    head = _unchanging(answer, keep_alive)
+    text = "" if head_only else answer.text
+    return f"{head}Date: {_date(int(time.time()))}\r\nX-Request-Id: {request_id}\r\n\r\n{text}".encode()
+
+
+@lru_cache(64)
+def _unchanging(answer: Answer, keep_alive: bool) -> str:
+    """The part of an answer's head. Always text, never sniffed: the handshake echoes what a stranger sent."""
     lines = [
         f"HTTP/1.1 {answer.status.value} {answer.status.phrase}",
         "Content-Type: text/plain; charset=utf-8",
         "X-Content-Type-Options: nosniff",
-        f"Content-Length: {len(body)}",
+        f"Content-Length: {len(answer.text.encode())}",
         f"Connection: {'keep-alive' if keep_alive else 'close'}",
     ]
     if answer.allow:
         lines.append(f"Allow: {answer.allow}")
     if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
         lines.append("Retry-After: 5")
-    head = "\r\n".join(lines).encode("ascii") + b"\r\n\r\n"
-    return head if head_only else head + body
+    return "\r\n".join(lines) + "\r\n"
+
+
+@lru_cache(2)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)

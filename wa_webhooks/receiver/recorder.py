@@ -5,76 +5,111 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Thread
 
-from ..errors import StoreError, StoreUnavailableError
+from ..errors import StoreError
 from ..stores.base import Delivery
 
 logger = logging.getLogger(__name__)
 
-_MOST_WAITING = 64 * 2**20
-"""Bytes of bodies that may wait for a commit; beyond, a delivery is refused instead of filling the memory."""
+_LARGEST_BATCH = 1000
+
+Done = Callable[[StoreError | None], None]
+"""Called in the loop, with what went wrong."""
+_Waiting = tuple[Delivery, Done]
 
 
 class Recorder:
-    """Appends deliveries to a store, many at a time, and returns once they are on disk."""
+    """Appends deliveries to a store, many at a time, on a thread that owns the store's connection."""
 
     def __init__(self, append: Callable[[Sequence[Delivery]], list[int]], recorded: Callable[[], None]) -> None:
-        """`append` is called from one thread, and `recorded` after each commit."""
+        """Both are called on the recorder's thread, `recorded` after each commit. Needs a running loop."""
         self._append = append
         self._recorded = recorded
-        self._waiting: list[tuple[Delivery, asyncio.Future[int]]] = []
-        self._waiting_bytes = 0
-        self._committing: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, "wa-hooks-recorder")
+        self._loop = asyncio.get_running_loop()
+        self._waiting: SimpleQueue[_Waiting | Callable[[], None]] = SimpleQueue()
+        self._open = True
+        self._thread = Thread(target=self._work, name="wa-hooks-recorder", daemon=True)
+        self._thread.start()
 
-    async def record(self, delivery: Delivery) -> int:
-        """Return the delivery's id once it is durable.
+    def record(self, delivery: Delivery, done: Done) -> None:
+        """Record a delivery; `done` is called once it is durable, or will not be."""
+        self._waiting.put((delivery, done))
 
-        Raises:
-            StoreError: it is not recorded.
-        """
-        if self._waiting_bytes > _MOST_WAITING:
-            raise StoreUnavailableError("too much waits to be recorded")
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append((delivery, future))
-        self._waiting_bytes += len(delivery.body)
-        if self._committing is None:
-            self._committing = asyncio.create_task(self._commit())
-        return await future
+    def post(self, call: Callable[[], None]) -> None:
+        """Have `call` run on the recorder's thread, in its turn."""
+        self._waiting.put(call)
 
     async def run(self, call: Callable[[], None]) -> None:
-        """Run `call` on the recorder's thread, which owns the store's connection."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        """Run `call` on the recorder's thread, in its turn; raise what it raises."""
+        done: asyncio.Future[None] = self._loop.create_future()
 
-    async def _commit(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while self._waiting:
-                batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        def once() -> None:
+            error: Exception | None = None
+            try:
+                call()
+            except Exception as exc:  # noqa: BLE001 - whoever waits gets it
+                error = exc
+            self._loop.call_soon_threadsafe(_settle, done, error)
+
+        self.post(once)
+        await done
+
+    def _work(self) -> None:
+        while self._open:
+            item: _Waiting | Callable[[], None] | None = self._waiting.get()
+            batch: list[_Waiting] = []
+            with suppress(Empty):
+                while isinstance(item, tuple):
+                    batch.append(item)
+                    item = None
+                    if len(batch) < _LARGEST_BATCH:
+                        item = self._waiting.get_nowait()
+            if batch:
+                self._commit(batch)
+            if callable(item):
                 try:
-                    ids = await loop.run_in_executor(self._thread, self._append, [delivery for delivery, _ in batch])
-                except Exception as exc:  # noqa: BLE001 - whatever it is, nothing of the batch is recorded
-                    error = exc if isinstance(exc, StoreError) else StoreError(f"not recorded: {exc!r}")
-                    logger.warning("not recorded: %s", error, extra={"deliveries": len(batch)})
-                    _settle(batch, error)
-                else:
-                    self._recorded()
-                    logger.info("recorded", extra={"deliveries": len(ids), "last_delivery_id": ids[-1]})
-                    for (_, future), ident in zip(batch, ids, strict=True):
-                        if not future.done():
-                            future.set_result(ident)
-        finally:
-            self._committing = None
+                    item()
+                except Exception:
+                    logger.exception("a task of the recorder failed")
+
+    def _commit(self, batch: list[_Waiting]) -> None:
+        error: StoreError | None = None
+        try:
+            ids = self._append([delivery for delivery, _ in batch])
+        except Exception as exc:  # noqa: BLE001 - whatever it is, nothing of the batch is recorded
+            error = exc if isinstance(exc, StoreError) else StoreError(f"not recorded: {exc!r}")
+            logger.warning("not recorded: %s", error, extra={"deliveries": len(batch)})
+        self._loop.call_soon_threadsafe(_answer, batch, error)
+        if error is None:
+            self._recorded()
+            requests = [delivery.headers.get("x-request-id") for delivery, _ in batch]
+            logger.info("recorded", extra={"deliveries": dict(zip(ids, requests, strict=True))})
 
     async def close(self) -> None:
         """Finish what waits, then let the thread go."""
-        while self._committing:
-            await asyncio.wait([self._committing])
-        self._thread.shutdown(cancel_futures=True)
+
+        def stop() -> None:
+            self._open = False
+
+        self.post(stop)
+        await asyncio.to_thread(self._thread.join)
 
 
-def _settle(batch: Sequence[tuple[Delivery, asyncio.Future[int]]], error: StoreError) -> None:
-    for _, future in batch:
-        if not future.done():  # its client may have gone
-            future.set_exception(error)
+def _answer(batch: list[_Waiting], error: StoreError | None) -> None:
+    for _, done in batch:
+        try:
+            done(error)
+        except Exception:
+            logger.exception("a connection failed")
+
+
+def _settle(done: asyncio.Future[None], error: Exception | None) -> None:
+    if done.cancelled():
+        return
+    if error:
+        done.set_exception(error)
+    else:
+        done.set_result(None)

@@ -1,23 +1,31 @@
 """The receiver: verifies, records, answers.
 
 Verify on the raw bytes, record durably, answer 200, and only then work. What could not be recorded is answered 503,
-so that Meta sends it again.
+so that Meta sends it again. A request takes this way:
+
+    Connection._take_head  -> admit    whatever can be refused before its body is read
+    Connection._exchange   -> answer   the handshake, health; of a delivery the signature
+    Recorder.record        -> _answer  when its commit is on disk
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import itertools
 import logging
+import secrets
+import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 
 from .. import signature
 from ..errors import HandshakeRefusedError, SignatureError, StoreError
-from ..pipeline import receive
+from ..pipeline import KEPT_HEADERS, receive
 from ..stores.base import Store
-from .protocol import Answer, Refusal, Request, read_body, read_head, render
+from .connection import Connection
+from .crowd import Crowd
+from .protocol import FRAMING, Answer, Head, Refusal
 from .recorder import Recorder
 
 logger = logging.getLogger(__name__)
@@ -25,195 +33,156 @@ logger = logging.getLogger(__name__)
 DEFAULT_LARGEST_BODY = 4_000_000
 """Meta sends up to 3 MB."""
 
-_MOST_RECEIVING = 128 * 2**20
-"""Bytes of bodies that may be on their way in at a time; beyond, a delivery is refused instead of kept in memory."""
-
+REQUEST_ID = "x-request-id"
+_HEALTH = ("/healthz", "/readyz")
 _UNSIGNED = "The signature is missing or wrong."
+_RECORDED = Answer(text="ok\n")
+_NOT_RECORDED = Answer(status=HTTPStatus.SERVICE_UNAVAILABLE, text="The delivery was not recorded; send it again.\n")
+_SIGNATURE = signature.HEADER.lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How the receiver listens. Times are in seconds, sizes in bytes."""
+    """How the receiver answers. Times are in seconds, sizes in bytes."""
 
     app_secrets: tuple[str, ...] = field(repr=False)
     verify_token: str | None = field(repr=False)
-    host: str = "127.0.0.1"
-    port: int = 8080
     path: str = "/webhook"
     largest_body: int = DEFAULT_LARGEST_BODY
     idle: float = 75.0
     patience: float = 15.0
     drain: float = 10.0
+    most_connections: int = 4000
+    most_per_address: int = 1000
+    tls: ssl.SSLContext | None = None
 
 
 class Receiver:
     """Answers requests over one store's recorder."""
 
+    wanted = FRAMING | set(KEPT_HEADERS) | {REQUEST_ID}
+    """Names of the headers that it looks at."""
+
     def __init__(self, settings: Settings, recorder: Recorder, store: Store) -> None:
-        """`store` is used through the recorder's thread alone."""
-        self._settings = settings
+        """`store` is used through the recorder's thread alone. `settings` may be replaced at any time."""
+        self.settings = settings
+        self.closing = False
         self._recorder = recorder
         self._store = store
         self._probe: asyncio.Task[None] | None = None
-        self._receiving = 0
-        self._busy: set[asyncio.Task[None]] = set()
-        self._idle: set[asyncio.Task[None]] = set()
-        self._closing = False
+        self._process = secrets.token_hex(4)
+        self._numbers = itertools.count(1)
+        self._crowd = Crowd(
+            most=settings.most_connections,
+            most_per_address=settings.most_per_address,
+            unlimited=(),
+            dropped=self._dropped,
+        )
+        self._sweeping = asyncio.ensure_future(self._crowd.sweep())
 
-    async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection until it ends."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - asyncio runs this in a task
-        self._idle.add(task)
-        try:
-            while not self._closing and await self._exchange(task, reader, writer):
-                pass
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        except Exception:
-            logger.exception("a connection failed")
-        finally:
-            self._idle.discard(task)
-            self._busy.discard(task)
-            writer.close()
+    def connection(self) -> Connection:
+        """Return the protocol of a new connection."""
+        return Connection(self, self._crowd)
 
-    async def _exchange(
-        self, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> bool:
-        """Read one request and answer it; return whether the connection goes on."""
-        settings = self._settings
-        source = str((writer.get_extra_info("peername") or ("unknown",))[0])
-        request: Request | None = None
-        try:
-            request = await read_head(reader, idle=settings.idle, patience=settings.patience)
-            if request is None:
-                return False
-            self._idle.discard(task)
-            self._busy.add(task)
-            self._admit(request)
-            if request.expects_continue:
-                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self._receiving += request.content_length
-            try:
-                body = await read_body(reader, request.content_length, patience=settings.patience)
-            finally:
-                self._receiving -= request.content_length
-            if body is None:
-                return False
-            answer = await self._answer(request, body, source)
-        except Refusal as refusal:
-            _log_refusal(request, refusal, source)
-            answer = Answer(status=refusal.status, text=refusal.sentence + "\n", allow=refusal.allow)
-            unread = request is None or request.content_length > 0
-            await self._write(writer, request, answer, keep_alive=False)
-            if unread:
-                await _discard(reader, writer, settings.patience)
-            return False
-        keep_alive = request.keep_alive and not self._closing
-        await self._write(writer, request, answer, keep_alive=keep_alive)
-        self._busy.discard(task)
-        self._idle.add(task)
-        return keep_alive
+    def next_request_id(self) -> str:
+        """Return an id that no other request has."""
+        return f"{self._process}-{next(self._numbers):x}"
 
-    async def _write(
-        self, writer: asyncio.StreamWriter, request: Request | None, answer: Answer, *, keep_alive: bool
-    ) -> None:
-        head_only = request is not None and request.method == "HEAD"
-        writer.transport.set_write_buffer_limits(high=0)  # so that `drain` waits for every byte
-        writer.write(render(answer, keep_alive=keep_alive, head_only=head_only))
-        try:
-            await asyncio.wait_for(writer.drain(), self._settings.patience)
-        except TimeoutError:
-            writer.transport.abort()  # closing would wait for a client that does not read
-            raise ConnectionAbortedError from None
+    # -- before the body
 
-    def _admit(self, request: Request) -> None:
+    def admit(self, head: Head, connection: Connection) -> None:  # noqa: ARG002 - until origins are checked
         """Refuse what can be refused before its body is read, so that strangers cannot fill the memory."""
-        allowed = {
-            self._settings.path: ("GET", "POST"),
-            "/healthz": ("GET", "HEAD"),
-            "/readyz": ("GET", "HEAD"),
-        }.get(request.path)
-        if allowed is None:
-            raise Refusal(HTTPStatus.NOT_FOUND, "There is nothing here.")
-        if request.method not in allowed:
+        if head.path == self.settings.path:
+            allowed = ("GET", "POST")
+        elif head.path in _HEALTH:
+            allowed = ("GET", "HEAD")
+        else:
+            raise Refusal(HTTPStatus.NOT_FOUND, "There is nothing here.", cause="unknown-path")
+        if head.method not in allowed:
             allow = ", ".join(allowed)
-            raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"Use {allow}.", allow=allow)
-        if request.content_length > self._settings.largest_body:
-            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
-        if request.method == "POST" and not signature.is_signature(request.headers.get(signature.HEADER.lower())):
-            raise Refusal(HTTPStatus.UNAUTHORIZED, _UNSIGNED)
-        if self._receiving + request.content_length > _MOST_RECEIVING:
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too much is being received; send it again.")
+            raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"Use {allow}.", cause="method", allow=allow)
+        if head.length is not None and head.length > self.settings.largest_body:
+            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.", cause="too-large")
+        if head.method == "POST" and not signature.is_signature(head.headers.get(_SIGNATURE)):
+            raise Refusal(HTTPStatus.UNAUTHORIZED, _UNSIGNED, cause="signature-missing")
 
-    async def _answer(self, request: Request, body: bytes, source: str) -> Answer:
-        if request.path == "/healthz":
+    # -- the answer
+
+    def answer(self, head: Head, body: bytes, connection: Connection) -> Answer | None:
+        """Return the answer to a request; None where it is given later, by `connection.answer`."""
+        if head.method == "POST":
+            return self._delivery(head, body, connection)
+        if head.path == "/healthz":
             return Answer(text="ok\n")
-        if request.path == "/readyz":
-            return await self._readiness()
-        if request.method == "GET":
-            return self._handshake(request, source)
-        return await self._delivery(request, body, source)
+        if head.path == "/readyz":
+            self._check_readiness(connection)
+            return None
+        return self._handshake(head, connection)
 
-    async def _readiness(self) -> Answer:
-        # However many ask, one check is under way: they must not queue before deliveries on the recorder's thread.
-        if self._probe is None or self._probe.done():
-            self._probe = asyncio.create_task(self._recorder.run(self._store.check_writable))
-        try:
-            await asyncio.shield(self._probe)
-        except StoreError as exc:
-            logger.warning("not ready: %s", exc)
-            return Answer(status=HTTPStatus(exc.http_status), text="Deliveries cannot be recorded.\n")
-        return Answer(text="ready\n")
-
-    def _handshake(self, request: Request, source: str) -> Answer:
-        try:
-            answer = signature.challenge(request.query, self._settings.verify_token or "")
-        except HandshakeRefusedError as exc:
-            reason = str(exc) if self._settings.verify_token else "no verify token is configured"
-            logger.warning("handshake refused", extra={"source": source, "reason": reason})
-            return Answer(status=HTTPStatus(exc.http_status), text="The verification was refused.\n")
-        logger.info("handshake answered", extra={"source": source})
-        return Answer(text=answer)
-
-    async def _delivery(self, request: Request, body: bytes, source: str) -> Answer:
+    def _delivery(self, head: Head, body: bytes, connection: Connection) -> Answer | None:
+        head.headers[REQUEST_ID] = connection.request_id
         try:
             delivery = receive(
                 body,
-                request.headers,
-                secrets=self._settings.app_secrets,
+                head.headers,
+                secrets=self.settings.app_secrets,
                 received_at=datetime.now(UTC),
-                source_ip=source,
+                source_ip=connection.peer,
             )
         except SignatureError as exc:
-            logger.warning("delivery refused", extra={"source": source, "bytes": len(body), "reason": str(exc)})
+            extra = {"request_id": connection.request_id, "source": connection.peer, "bytes": len(body)}
+            logger.warning("delivery refused", extra={**extra, "reason": str(exc)})
             return Answer(status=HTTPStatus(exc.http_status), text=f"{_UNSIGNED}\n")
+        self._recorder.record(
+            delivery, lambda error: connection.answer(_RECORDED if error is None else _NOT_RECORDED)
+        )
+        return None
+
+    def _handshake(self, head: Head, connection: Connection) -> Answer:
+        extra = {"request_id": connection.request_id, "source": connection.peer}
         try:
-            await self._recorder.record(delivery)
-        except StoreError as exc:
-            return Answer(status=HTTPStatus(exc.http_status), text="The delivery was not recorded; send it again.\n")
-        return Answer(text="ok\n")
+            answer = signature.challenge(head.query, self.settings.verify_token or "")
+        except HandshakeRefusedError as exc:
+            reason = str(exc) if self.settings.verify_token else "no verify token is configured"
+            logger.warning("handshake refused", extra={**extra, "reason": reason})
+            return Answer(status=HTTPStatus(exc.http_status), text="The verification was refused.\n")
+        logger.info("handshake answered", extra=extra)
+        return Answer(text=answer)
+
+    def _check_readiness(self, connection: Connection) -> None:
+        # However many ask, one check is under way: they must not queue before deliveries on the recorder's thread.
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.ensure_future(self._recorder.run(self._store.check_writable))
+        self._probe.add_done_callback(lambda probe: connection.answer(_readiness(probe)))
+
+    # -- the rest
+
+    def refused(self, refusal: Refusal, head: Head | None, connection: Connection) -> None:
+        """Take note of a refusal."""
+        extra = {
+            "request_id": connection.request_id,
+            "source": connection.peer,
+            "status": refusal.status.value,
+            "reason": refusal.sentence,
+        }
+        if head:
+            extra |= {"method": head.method, "path": head.path[:200]}
+        logger.warning("request refused", extra=extra)
+
+    def _dropped(self, connection: Connection) -> None:
+        logger.warning("connection dropped: there are too many", extra={"source": connection.peer})
 
     async def drain(self) -> None:
         """End idle connections and wait for the busy ones, within the limit."""
-        self._closing = True
-        for task in self._idle:
-            task.cancel()
-        if self._busy:
-            await asyncio.wait(self._busy, timeout=self._settings.drain)
+        self.closing = True
+        await self._crowd.disperse(self.settings.drain)
+        self._sweeping.cancel()
 
 
-def _log_refusal(request: Request | None, refusal: Refusal, source: str) -> None:
-    extra = {"source": source, "status": refusal.status.value, "reason": refusal.sentence}
-    if request:
-        extra |= {"method": request.method, "path": request.path[:200]}
-    logger.warning("request refused", extra=extra)
-
-
-async def _discard(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, patience: float) -> None:
-    """Read on a while after a refusal: closing at once would reset the connection before the answer is read."""
-    with contextlib.suppress(OSError, TimeoutError):
-        writer.write_eof()
-        async with asyncio.timeout(patience):
-            while await asyncio.wait_for(reader.read(2**16), 2):
-                pass
+def _readiness(probe: asyncio.Task[None]) -> Answer:
+    error = None if probe.cancelled() else probe.exception()
+    if error is None:
+        return Answer(text="ready\n")
+    logger.warning("not ready: %s", error)
+    status = error.http_status if isinstance(error, StoreError) else 503
+    return Answer(status=HTTPStatus(status), text="Deliveries cannot be recorded.\n")

@@ -235,6 +235,10 @@ class Store(Protocol):
         """Return if a delivery could be recorded now; raise why not."""
         ...
 
+    def maintain(self) -> None:
+        """Do what keeps the store fast, if it is due. Long-running processes call it often, off the front's path."""
+        ...
+
     def append(self, deliveries: Sequence[Delivery]) -> list[int]:
         """Record deliveries durably, all or none, and return their ids. The disk has them when this returns.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...errors import SchemaMismatchError, StoreError, StoreRejectedError, StoreUnavailableError
 from ..sqlfiles import migrations, statements
+from .gate import Gate
 
 BACKEND = "sqlite"
 TEMPORARY = ""
@@ -18,10 +19,14 @@ TEMPORARY = ""
 
 _LOCKED = "Try again; `fuser` on the file shows who holds it."
 _ABSENT = "Name it with --store, or record something first."
-_ASK_AGAIN = 0.001
+_ASK_AGAIN = 0.0002
 _LATE_CHECKPOINT = 16_000
 """Pages of 8 KiB."""
+_CHECKPOINT_FROM = 8 * 2**20
 _LARGEST_LEFT_LOG = 64 * 2**20
+"""Bytes of the write-ahead log: from when on `maintain` copies it into the file, and when it makes it begin anew."""
+_RESTART_PATIENCE = 250
+"""Milliseconds."""
 _PRIMARY = 0xFF
 """The low byte of an extended result code is its family."""
 
@@ -34,8 +39,9 @@ class Connection:
         if not create and path != ":memory:" and not Path(path).exists():
             raise StoreRejectedError(f"there is no store at {path}", hint=_ABSENT)
         self.path = path
-        self._patience = busy_timeout if front else None
+        self._patience = busy_timeout
         self._sql = statements(BACKEND)
+        self._gate = Gate(None if path in (":memory:", TEMPORARY) else f"{path}-gate")
         with translated(path):
             # Statements are few and named; each is compiled once.
             self._db = sqlite3.connect(
@@ -59,18 +65,17 @@ class Connection:
         self._configure(front=front)
         self._file = self._identity()
         self.migrate()
-        if self._patience is not None:
-            self._db.execute("PRAGMA busy_timeout = 0")  # `_begin` waits itself
 
     def _configure(self, *, front: bool) -> None:
         db = self._db
         db.execute("PRAGMA page_size = 8192")  # takes effect in a new file only; 10 % more appends
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
+        self._durable = True
         db.execute("PRAGMA foreign_keys = ON")
         if front:
-            # A checkpoint in the front's commit makes its requests wait; the workers' commits make them. This is for
-            # when no worker does: the write-ahead log must not fill the disk.
+            # A checkpoint in the front's commit makes its requests wait; `maintain` makes them. This is for when
+            # nobody calls it: the write-ahead log must not fill the disk.
             db.execute(f"PRAGMA wal_autocheckpoint = {_LATE_CHECKPOINT}")
         db.execute(f"PRAGMA journal_size_limit = {_LARGEST_LEFT_LOG}")
 
@@ -94,6 +99,7 @@ class Connection:
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
+        self._gate.close()
 
     def migrate(self) -> list[str]:
         """See `Store.migrate`. Each migration and the record of it are one transaction."""
@@ -138,8 +144,15 @@ class Connection:
         return self._db.execute(self._sql[name], parameters)
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Hold the write lock from the start: what is read inside cannot change before it is written."""
+    def _transaction(self, *, durable: bool = True) -> Iterator[None]:
+        """Hold the write lock from the start: what is read inside cannot change before it is written.
+
+        What is not `durable` is not synced: a power cut may undo it, together with all that was not synced after it.
+        That is enough where the log makes it good again, and a fraction of the time.
+        """
+        if durable != self._durable:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
         self._begin()
         try:
             self._check_identity()
@@ -151,22 +164,44 @@ class Connection:
             raise
 
     def _begin(self) -> None:
-        """Take the write lock. The front asks for it every millisecond.
+        """Take the write lock, in turn with everybody else of wa-hooks.
 
-        SQLite's own waiting asks ten times a second in the end, and workers leave gaps of a few milliseconds: they
-        would pass the front over for seconds.
+        SQLite's own waiting is not fair: it asks ten times a second in the end, and a busy worker leaves gaps of less
+        than a millisecond. So whoever waits holds the gate, and asks all the time; the others queue behind it.
         """
-        give_up = time.monotonic() + (self._patience or 0)
-        while True:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as exc:
-                busy = exc.sqlite_errorcode & _PRIMARY == sqlite3.SQLITE_BUSY
-                if not busy or self._patience is None or time.monotonic() >= give_up:
-                    raise
-                time.sleep(_ASK_AGAIN)
-            else:
+        give_up = time.monotonic() + self._patience
+        self._db.execute("PRAGMA busy_timeout = 0")
+        with self._gate.held(self._patience):
+            while True:
+                try:
+                    self._db.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError as exc:
+                    if exc.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up:
+                        raise
+                    time.sleep(_ASK_AGAIN)
+                else:
+                    break
+        self._db.execute(f"PRAGMA busy_timeout = {self._patience * 1000:.0f}")
+
+    def _wanted(self) -> bool:
+        """Whether somebody waits for the write lock: long work then commits what it has, and takes its turn again."""
+        return self._gate.busy()
+
+    def maintain(self) -> None:
+        """See `Store.maintain`. Copies the write-ahead log into the file, off everybody's commits."""
+        if self._file is None:
+            return
+        log = Path(f"{self.path}-wal")
+        with translated(self.path):
+            if not log.exists() or log.stat().st_size < _CHECKPOINT_FROM:
                 return
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            # While there is always somebody writing, it would grow for ever: now and then all have to wait for it.
+            if log.stat().st_size > _LARGEST_LEFT_LOG:
+                with self._gate.held(self._patience):
+                    self._db.execute(f"PRAGMA busy_timeout = {_RESTART_PATIENCE}")
+                    self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                    self._db.execute(f"PRAGMA busy_timeout = {self._patience * 1000:.0f}")
 
     @contextmanager
     def _reading(self) -> Iterator[Callable[..., sqlite3.Cursor]]:

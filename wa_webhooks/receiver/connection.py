@@ -1,0 +1,263 @@
+"""One connection: a stream cut into requests, each handed to the receiver, each answered in its turn.
+
+A connection is always in one of four states. *Reading*: the next head, or the body behind it, is on its way in.
+*Busy*: the receiver has a request and will answer; what the client sends meanwhile waits, a little in the buffer, the
+rest with the client. *Clogged*: the client does not read its answers, so it gets no more. *Ending*: no further request
+is read. Whoever stays in one state for too long meets `expire`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import ssl
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from .protocol import Answer, Chunks, Head, Refusal, cut_head, parse_head, render
+
+if TYPE_CHECKING:
+    from .crowd import Crowd
+    from .server import Receiver
+
+logger = logging.getLogger(__name__)
+
+_MOST_AHEAD = 64 * 2**10
+"""Bytes that a client may send ahead while it waits for an answer."""
+_MOST_DISCARDED = 8 * 2**20
+_LINGER = 2.0
+"""Seconds to read on after a refusal: closing at once would reset the connection before the answer is read."""
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection. `deadline` is a time of the loop; `held`, how many bytes of bodies it keeps in memory."""
+
+    def __init__(self, receiver: Receiver, crowd: Crowd) -> None:
+        """`crowd` is all connections together, and their limits."""
+        self._receiver = receiver
+        self._crowd = crowd
+        self._now = asyncio.get_running_loop().time
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._seen = 0  # of the buffer, in vain, looking for the end of a head
+        self._head: Head | None = None
+        self._chunks: Chunks | None = None
+        self._clogged = self._ending = self._eof = self._paused = False
+        self._discarded = 0
+        self.busy = False
+        self.peer = "unknown"
+        self.request_id = "-"
+        self.held = 0
+        self.deadline = math.inf
+        self._handshake: asyncio.Task[None] | None = None
+
+    # -- what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Enter the crowd, if there is room."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a stream socket
+        self._transport = transport
+        self.peer = str((transport.get_extra_info("peername") or ("unknown",))[0])
+        self.deadline = self._now() + self._receiver.settings.patience
+        if not self._crowd.enter(self):
+            transport.abort()
+        elif self._receiver.settings.tls:
+            transport.pause_reading()
+            self._handshake = asyncio.ensure_future(self._encrypt(transport, self._receiver.settings.tls))
+
+    async def _encrypt(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
+        """Shake hands here rather than before the connection is made, so that those who stall count as well."""
+        loop = asyncio.get_running_loop()
+        patience = self._receiver.settings.patience
+        try:
+            self._transport = await loop.start_tls(
+                transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=patience,
+                ssl_shutdown_timeout=_LINGER,
+            )
+        except (OSError, EOFError) as exc:
+            logger.info("TLS handshake failed", extra={"source": self.peer, "reason": str(exc)})
+            transport.abort()
+            self.connection_lost(exc)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
+        """Leave the crowd; a delivery that is being recorded is recorded all the same."""
+        self._transport = None
+        self._crowd.leave(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came in."""
+        if self._ending:
+            self._discarded += len(data)
+            if self._discarded > _MOST_DISCARDED:
+                self.abort()
+            return
+        self._buffer += data
+        if not (self.busy or self._clogged):
+            self._advance()
+        elif len(self._buffer) > _MOST_AHEAD and self._transport and not self._paused:
+            self._transport.pause_reading()
+            self._paused = True
+
+    def eof_received(self) -> bool:
+        """Keep open for writing what was asked for; whether there is anything."""
+        self._eof = True
+        return (self.busy or self._clogged) and not self._receiver.settings.tls
+
+    def pause_writing(self) -> None:
+        """The client does not read: it gets no more answers until it does."""
+        self._clogged = True
+        self.deadline = self._now() + self._receiver.settings.patience
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        self._clogged = False
+        if not self._ending:
+            self.deadline = math.inf if self.busy else self._now() + self._receiver.settings.idle
+            self._go_on()
+
+    # -- reading
+
+    def _advance(self) -> None:
+        """Read as many requests as there are in the buffer, until one is not answered at once."""
+        try:
+            while not (self.busy or self._clogged or self._ending):
+                if self._head is None and not self._take_head():
+                    break
+                body = self._take_body()
+                if body is None:
+                    break
+                self._exchange(body)
+            else:
+                return
+            if self._eof:
+                self.end()
+        except Refusal as refusal:
+            self.refuse(refusal)
+        except Exception:
+            logger.exception("a connection failed", extra={"request_id": self.request_id})
+            self.abort()
+
+    def _take_head(self) -> bool:
+        if not self._buffer:
+            return False
+        if not self._seen:  # its first bytes: from now on a request has to come in
+            self.deadline = self._now() + self._receiver.settings.patience
+            self.request_id = self._receiver.next_request_id()
+        raw = cut_head(self._buffer, self._seen)
+        if raw is None:
+            self._seen = len(self._buffer)
+            return False
+        self._seen = 0
+        self._head = head = parse_head(raw, self._receiver.wanted)
+        self._receiver.admit(head, self)
+        self._chunks = Chunks(self._receiver.settings.largest_body) if head.length is None else None
+        if head.expects_continue and not self._buffer and head.length != 0 and self._transport:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return True
+
+    def _take_body(self) -> bytes | None:
+        assert self._head  # noqa: S101 - it was taken before
+        length = self._head.length
+        if length is None:
+            assert self._chunks  # noqa: S101 - likewise
+            complete = self._chunks.feed(self._buffer)
+            come = len(self._chunks.body)
+            body = bytes(self._chunks.body) if complete else None
+        else:
+            complete = len(self._buffer) >= length
+            come = min(len(self._buffer), length)
+            body = bytes(memoryview(self._buffer)[:length]) if complete else None
+            if complete:
+                del self._buffer[:length]
+        self._crowd.hold(self, come, receiving=not complete)
+        return body
+
+    def _exchange(self, body: bytes) -> None:
+        assert self._head  # noqa: S101 - as above
+        self.busy = True
+        self.deadline = math.inf
+        answer = self._receiver.answer(self._head, body, self)
+        if answer:
+            self._write(answer)
+
+    # -- answering
+
+    def answer(self, answer: Answer) -> None:
+        """Write the answer that the receiver owes, and go on."""
+        self._write(answer)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._paused and self._transport and not self._ending:
+            self._paused = False
+            self._transport.resume_reading()
+        if self._buffer or self._eof:
+            self._advance()
+
+    def _write(self, answer: Answer) -> None:
+        head = self._head
+        self.busy = False
+        self._head = self._chunks = None
+        self._crowd.hold(self, 0)
+        if self._transport is None or head is None:
+            return
+        keep_alive = head.keep_alive and not self._receiver.closing
+        self.deadline = self._now() + self._receiver.settings.idle
+        self._transport.write(
+            render(answer, keep_alive=keep_alive, request_id=self.request_id, head_only=head.method == "HEAD")
+        )
+        if keep_alive:
+            self._crowd.touch(self)
+        else:
+            self.end()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer with an error, and read no further request; what is still coming in is thrown away for a moment."""
+        head, self._head, self._chunks = self._head, None, None
+        self._buffer.clear()
+        self.busy = False
+        self._crowd.hold(self, 0)
+        self._receiver.refused(refusal, head, self)
+        if self._transport is None or self._transport.is_closing():
+            return
+        answer = Answer(status=refusal.status, text=refusal.sentence + "\n", allow=refusal.allow)
+        head_only = head is not None and head.method == "HEAD"
+        self._transport.write(render(answer, keep_alive=False, request_id=self.request_id, head_only=head_only))
+        self._ending = True
+        self.deadline = self._now() + _LINGER
+        if self._eof or not self._transport.can_write_eof():
+            self._transport.close()
+        else:
+            self._transport.write_eof()
+
+    def end(self) -> None:
+        """Close once all is written."""
+        self._ending = True
+        self.deadline = self._now() + self._receiver.settings.patience
+        if self._transport:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._ending = True
+        if self._transport:
+            self._transport.abort()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of a request is there."""
+        return not (self.busy or self._seen or self._head or self._ending or self._clogged)
+
+    def expire(self) -> None:
+        """The deadline is over."""
+        if self._ending or self._clogged or (self._handshake and not self._handshake.done()):
+            self.abort()
+        elif self.idle:
+            self.end()
+        else:
+            self.refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "The request did not come in time.", cause="slow"))

@@ -1,0 +1,120 @@
+"""All connections together: how many there may be, and how much they may keep in memory.
+
+When there is no room, whoever was of least use lately gives way, so that those who send signed deliveries stay: the
+crowd is kept in the order of their last answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Container
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from .protocol import Refusal
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+_MOST_HELD = 128 * 2**20
+"""Bytes of bodies in memory, on their way in or waiting to be recorded."""
+_SWEEP = 0.25
+"""Seconds between looks at the deadlines."""
+
+
+class Crowd:
+    """Connections, least useful first."""
+
+    def __init__(
+        self, *, most: int, most_per_address: int, unlimited: Container[str], dropped: Callable[[Connection], None]
+    ) -> None:
+        """`unlimited` are addresses, those of proxies; `dropped` is told who gave way."""
+        self._most = most
+        self._most_per_address = most_per_address
+        self._unlimited = unlimited
+        self._dropped = dropped
+        self._members: dict[Connection, None] = {}
+        self._per_address: Counter[str] = Counter()
+        self._receiving: dict[Connection, None] = {}  # bodies on their way in, the longest first
+        self._held = 0
+
+    def enter(self, connection: Connection) -> bool:
+        """Make room for a connection; return whether there is any."""
+        address = connection.peer
+        if self._per_address[address] >= self._most_per_address and address not in self._unlimited:
+            room = self._drop(address)
+        else:
+            room = len(self._members) < self._most or self._drop(None)
+        if room:
+            self._members[connection] = None
+            self._per_address[address] += 1
+        else:
+            self._dropped(connection)
+        return room
+
+    def _drop(self, address: str | None) -> bool:
+        """Let the least useful go that waits for no answer, of one address if one is given."""
+        for member in self._members:
+            if not member.busy and address in (None, member.peer):
+                self._dropped(member)
+                self.leave(member)
+                member.abort()
+                return True
+        return False
+
+    def touch(self, connection: Connection) -> None:
+        """It was of use: it goes last."""
+        if connection in self._members:
+            del self._members[connection]
+            self._members[connection] = None
+
+    def leave(self, connection: Connection) -> None:
+        """It is gone."""
+        if connection in self._members:
+            del self._members[connection]
+            self._per_address[connection.peer] -= 1
+            if not self._per_address[connection.peer]:
+                del self._per_address[connection.peer]
+        if not connection.busy:
+            self.hold(connection, 0)
+
+    def hold(self, connection: Connection, size: int, *, receiving: bool = False) -> None:
+        """Count `size` bytes as kept for a connection. Where that is too much, the slowest to send gives way.
+
+        Raises:
+            Refusal: it is the slowest itself.
+        """
+        self._held += size - connection.held
+        connection.held = size
+        if receiving:
+            self._receiving.setdefault(connection)
+        else:
+            self._receiving.pop(connection, None)
+        while size and self._held > _MOST_HELD:
+            slowest = next(iter(self._receiving), connection)
+            refusal = Refusal(
+                HTTPStatus.SERVICE_UNAVAILABLE, "Too much is being received; send it again.", cause="overloaded"
+            )
+            if slowest is connection:
+                raise refusal
+            slowest.refuse(refusal)
+
+    async def sweep(self) -> None:
+        """Let go of whoever is too late, for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_SWEEP)
+            now = loop.time()
+            for connection in [member for member in self._members if member.deadline < now]:
+                connection.expire()
+
+    async def disperse(self, patience: float) -> None:
+        """End connections as soon as they wait for no answer, within `patience` seconds; then all."""
+        give_up = asyncio.get_running_loop().time() + patience
+        for member in [member for member in self._members if member.idle]:
+            member.end()
+        while self._members and asyncio.get_running_loop().time() < give_up:
+            await asyncio.sleep(0.01)
+        for member in list(self._members):
+            member.abort()
