@@ -605,3 +605,34 @@ SELECT * FROM (
 -- name: rebuild_run
 INSERT INTO live.wa_runs (id, command, scope, started_by, started_at, version, finished_at, counts)
 VALUES (:id, :command, :scope, :started_by, :started_at, :version, :finished_at, :counts)
+
+-- name: insert_rejection
+INSERT INTO wa_rejections (at, status, cause, source_ip, size, body_sha256, request_id, detail)
+VALUES (:at, :status, :cause, :source_ip, :size, :body_sha256, :request_id, :detail)
+
+-- name: forget_rejections
+-- Ids have no gaps: only the oldest rows are ever deleted.
+DELETE FROM wa_rejections WHERE id <= (SELECT max(id) FROM wa_rejections) - :kept
+
+-- name: count_rejections
+INSERT INTO wa_rejection_counts (hour, cause, rejected, last_at) VALUES (:hour, :cause, :rejected, :last_at)
+ON CONFLICT (hour, cause) DO UPDATE
+   SET rejected = rejected + excluded.rejected, last_at = max(last_at, excluded.last_at)
+
+-- name: last_rejections
+SELECT * FROM (
+  SELECT * FROM wa_rejections WHERE (:since IS NULL OR at >= :since) AND (:until IS NULL OR at < :until)
+   ORDER BY id DESC LIMIT :limit)
+ ORDER BY id
+
+-- name: next_rejections
+SELECT * FROM wa_rejections
+ WHERE id > :after_id AND (:since IS NULL OR at >= :since) AND (:until IS NULL OR at < :until)
+ ORDER BY id LIMIT :limit
+
+-- name: rejections_ever
+SELECT coalesce(sum(rejected), 0) AS total, max(last_at) AS last_at FROM wa_rejection_counts
+
+-- name: rejections_by_cause
+SELECT cause, sum(rejected) AS rejected FROM wa_rejection_counts WHERE hour >= :hour
+ GROUP BY cause ORDER BY rejected DESC, cause
