@@ -127,7 +127,7 @@ def test_what_is_known_of_a_delivery_is_kept(store):
         b"{}",
         headers={"user-agent": "facebookexternalua"},
         source_ip="203.0.113.9",
-        signature_key="secret 2",
+        signature_key="0a1b2c3d",
         source="replay",
         run_id="r1",
     )
@@ -135,7 +135,7 @@ def test_what_is_known_of_a_delivery_is_kept(store):
     assert kept["headers"] == {"user-agent": "facebookexternalua"}
     assert (kept["source_ip"], kept["signature_key"], kept["source"], kept["run_id"]) == (
         "203.0.113.9",
-        "secret 2",
+        "0a1b2c3d",
         "replay",
         "r1",
     )
@@ -514,6 +514,42 @@ def test_a_run_is_entered_once_and_ended(backend, store):
     assert (row["command"], row["started_by"]) == ("reprocess", "ana")
     assert json.loads(row["scope"]) == {"states": "dead"}
     assert json.loads(row["counts"]) == {"events": 3}
+
+
+# -- app secrets
+
+
+def secrets_in(store):
+    return [(row["label"], row["deliveries"]) for row in store.counts()["app_secrets"]]
+
+
+def test_which_app_secrets_signed_is_counted_exactly_at_every_moment(store):
+    later = NOW + timedelta(days=3)
+    assert secrets_in(store) == []
+    record(store, b"1", b"2", signature_key="0ld")
+    record(store, b"3", signature_key="0ld", at=later)
+    record(store, b"4", signature_key="new", at=later + LEASE)
+    record(store, b"not signed")
+    expected = [("new", 1), ("0ld", 3)]
+    assert secrets_in(store) == expected  # nobody has adopted them
+    for token in "abc":
+        claim(store, limit=2, token=token)
+        assert secrets_in(store) == expected
+    record(store, b"5", signature_key="0ld")
+    assert secrets_in(store) == [("new", 1), ("0ld", 4)]
+    claim(store, token="d", limit=100)
+    _, old = store.counts()["app_secrets"]
+    assert [datetime.fromisoformat(old[name]) for name in ("first_at", "last_at")] == [NOW, later]
+    assert old["deliveries"] == 4
+
+
+def test_a_delivery_that_a_run_takes_first_counts_once(store):
+    record(store, *[b"theirs"] * 1500, signature_key="k")
+    record(store, b"ours", run_id="r1", signature_key="k")
+    claim(store, run_id="r1", token="run")
+    assert secrets_in(store) == [("k", 1501)]
+    while claim(store, limit=500, token=uuid4().hex):
+        assert secrets_in(store) == [("k", 1501)]
 
 
 # -- rejections

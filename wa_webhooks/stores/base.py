@@ -41,7 +41,11 @@ KEPT_REJECTIONS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One verified POST, to be recorded. `source` is the door it came through: `serve` or `replay`."""
+    """One verified POST, to be recorded.
+
+    `source` is the door it came through: `serve` or `replay`. `signature_key` is the label of the app secret that
+    signed it (`signature.key_label`).
+    """
 
     body: bytes
     received_at: datetime
@@ -364,7 +368,11 @@ class Store(Protocol):
         ...
 
     def counts(self) -> dict[str, Any]:
-        """Return how much of everything there is; keys as in `wa-hooks stats --json`."""
+        """Return how much of everything there is; keys as in `wa-hooks stats --json`.
+
+        `app_secrets` are those that signed deliveries, the last used first: `label`, `deliveries`, and the times of
+        arrival `first_at` and `last_at`.
+        """
         ...
 
     def drift(self) -> list[dict[str, Any]]:

@@ -9,6 +9,17 @@ INSERT OR IGNORE INTO wa_delivery_work (delivery_id, run_id, not_before)
 SELECT id, run_id, iif(run_id IS NULL, '', strftime('%Y-%m-%dT%H:%M:%f000Z', received_at, :grace))
   FROM wa_deliveries WHERE id > (SELECT up_to FROM wa_adopted) ORDER BY id LIMIT :limit
 
+-- name: adopt_signature_keys
+-- With `adopted`, which sets up_to: so each delivery is counted once, also one that a run adopted before.
+INSERT INTO wa_signature_keys (label, deliveries, first_at, last_at)
+SELECT signature_key, count(*), min(received_at), max(received_at)
+  FROM (SELECT signature_key, received_at FROM wa_deliveries
+         WHERE id > (SELECT up_to FROM wa_adopted) ORDER BY id LIMIT :limit)
+ WHERE signature_key IS NOT NULL GROUP BY signature_key
+ON CONFLICT (label) DO UPDATE
+   SET deliveries = deliveries + excluded.deliveries, first_at = min(first_at, excluded.first_at),
+       last_at = max(last_at, excluded.last_at)
+
 -- name: adopted
 UPDATE wa_adopted SET up_to = coalesce(
   (SELECT max(id) FROM (SELECT id FROM wa_deliveries WHERE id > up_to ORDER BY id LIMIT :limit)), up_to)
@@ -495,6 +506,15 @@ SELECT (SELECT count(*) FROM wa_leads) AS leads, (SELECT count(*) FROM wa_messag
 -- name: count_waiting
 SELECT (SELECT min(next_attempt_at) FROM wa_events WHERE state = 'failed') AS next_attempt_at,
        (SELECT count(*) FROM wa_actions WHERE state = 'queued') AS actions_queued
+
+-- name: count_signature_keys
+-- What workers have counted, and what is still to be adopted.
+SELECT label, sum(deliveries) AS deliveries, min(first_at) AS first_at, max(last_at) AS last_at
+  FROM (SELECT * FROM wa_signature_keys
+        UNION ALL
+        SELECT signature_key, count(*), min(received_at), max(received_at) FROM wa_deliveries
+         WHERE id > (SELECT up_to FROM wa_adopted) AND signature_key IS NOT NULL GROUP BY signature_key)
+ GROUP BY label ORDER BY last_at DESC, label
 
 -- name: get_run
 SELECT * FROM wa_runs WHERE id = :id
