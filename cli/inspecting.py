@@ -62,7 +62,8 @@ def verify_signature(
             raise
         typer.echo(f"does not verify: {why.cause}\n  {why.remedy}")
         return 3
-    typer.echo(f"verifies with app secret {position + 1} of {len(secrets)}")
+    label = signatures.key_label(secrets[position])
+    typer.echo(f"verifies with app secret {position + 1} of {len(secrets)}, label {label}")
     return 0
 
 

@@ -1,16 +1,17 @@
-"""`tail-log`, `show` and `stats`: what the store knows."""
+"""`tail-log` and `show`: what the store knows."""
 
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wa_webhooks.errors import NothingMatchesError, StoreError, StoreUnavailableError
+from wa_webhooks.errors import NothingMatchesError
 from wa_webhooks.masking import mask
 
-from . import options, render
+from . import options, rejections, render, waiting
 from .options import (
     ErrorOption,
     JsonOption,
@@ -28,14 +29,12 @@ if TYPE_CHECKING:
     from wa_webhooks.stores.base import Query, Store
 
 _PAGE = 500
-_LINES = 20
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.command("tail-log")(tail_log)
     app.command()(show)
-    app.command()(stats)
 
 
 def tail_log(
@@ -63,6 +62,10 @@ def tail_log(
     lead: LeadOption = None,
     error: ErrorOption = None,
     run: RunOption = None,
+    rejected: Annotated[
+        bool,
+        typer.Option("--rejected", envvar="WA_HOOKS_REJECTED", help="The requests that were refused, instead."),
+    ] = False,
     store: StoreOption = options.DEFAULT_STORE_URL,
     poll: Annotated[
         float,
@@ -76,17 +79,25 @@ def tail_log(
 
     The last --lines, or all --since a time. When following, an event comes again each time it was attempted: failed,
     then processed. Exits 4 if nothing matches the filters.
+
+    --rejected shows the requests that were refused, and why; the newest 10,000 are kept.
     """
-    opened = _wait_for(store, poll) if follow else _open(store)
+    if rejected:
+        chosen = {"--type": types, "--state": state, "--lead": lead, "--error": error, "--run": run}
+        rejections.check_alone(chosen)
+    opened = waiting.until_there(store, poll) if follow else waiting.open_store(store)
     shown = 0
     try:
+        if rejected:
+            span = (options.point_in_time(since), options.point_in_time(until))
+            return rejections.tail(opened, *span, lines=lines, follow=poll if follow else None, json=json)
         query = options.query(
             opened, types=types, since=since, until=until, lead=lead, error=error, run=run, states=_states(state)
         )
         cursor = 0
         # Newest first with a limit, or everything since a time in pages: both end at the present.
         for event in _history(
-            opened, query, lines=_LINES if lines is None else lines, all_of_it=bool(since) and lines is None
+            opened, query, lines=options.LINES if lines is None else lines, all_of_it=bool(since) and lines is None
         ):
             _show_line(event, json=json, masked=mask, unmask=unmask)
             cursor = max(cursor, event["attempt_id"] or 0)
@@ -99,25 +110,6 @@ def tail_log(
     if not shown and not query.is_everything and lines != 0:
         raise NothingMatchesError("no event matches")
     return 0
-
-
-def _open(url: str) -> Store:
-    from wa_webhooks.stores import open_store
-
-    return open_store(url, create=False)
-
-
-def _wait_for(url: str, poll: float) -> Store:
-    """Open a store once it is there: a look must not make one."""
-    waited = False
-    while True:
-        try:
-            return _open(url)
-        except StoreError as exc:
-            if not waited:
-                typer.echo(f"waiting: {exc}", err=True)
-            waited = True
-            time.sleep(max(poll, 1.0))
 
 
 def _states(names: list[str] | None) -> tuple[str, ...]:
@@ -158,18 +150,10 @@ def _follow(store: Store, query: Query, *, cursor: int, poll: float) -> Any:
     from dataclasses import replace
 
     cursor = cursor or _newest_attempt(store)
-    complained = False
     while True:
-        try:
-            newest = _newest_attempt(store)
-            page = store.find(replace(query, after_attempt=cursor), limit=_PAGE)
-        except StoreUnavailableError as exc:
-            if not complained:
-                typer.echo(f"waiting: {exc}", err=True)
-            complained = True
-            time.sleep(max(poll, 1.0))
-            continue
-        complained = False
+        newest = waiting.until_free(partial(_newest_attempt, store), poll)
+        after = replace(query, after_attempt=cursor)
+        page = waiting.until_free(partial(store.find, after, limit=_PAGE), poll)
         for event in page:
             yield event
             cursor = event["attempt_id"]
@@ -205,7 +189,7 @@ def show(
     """
     from . import showing
 
-    opened = _open(store)
+    opened = waiting.open_store(store)
     try:
         kind, record = showing.look_up(opened, ident)
     finally:
@@ -222,35 +206,3 @@ def show(
 
 def _masked(record: dict[str, Any]) -> dict[str, Any]:
     return {**mask(record), "masked": True}
-
-
-def stats(store: StoreOption = options.DEFAULT_STORE_URL, json: JsonOption = False) -> int:
-    """Count what there is, and what waits."""
-    opened = _open(store)
-    try:
-        counts = opened.counts()
-    finally:
-        opened.close()
-    if json:
-        render.line(counts)
-        return 0
-    events = counts["events"]
-    by_type = sorted(events.pop("by_type").items(), key=lambda pair: (-pair[1], pair[0]))
-    render.facts("waiting", _waiting(counts, events) or {"nothing": "everything recorded is processed"})
-    render.facts("events", events)
-    tables = ("deliveries", "leads", "messages", "message_statuses", "calls", "account_events")
-    render.facts("rows", {name.replace("_", " "): counts[name] for name in tables})
-    render.table(("type", "events"), by_type, title="events by type")
-    return 0
-
-
-def _waiting(counts: dict[str, Any], events: dict[str, int]) -> dict[str, str]:
-    """What is recorded and not done, in the order in which it will be."""
-    oldest, next_retry = counts["oldest_waiting"], counts["next_attempt_at"]
-    found = {
-        "deliveries": (counts["backlog"], f"the oldest from {render.moment(oldest)}" if oldest else ""),
-        "pending events": (events["pending"], "of runs that were interrupted or are under way"),
-        "failed events": (events["failed"], f"the next retry at {render.moment(next_retry)}" if next_retry else ""),
-        "queued actions": (counts["actions_queued"], ""),
-    }
-    return {name: f"{number}, {told}".rstrip(", ") for name, (number, told) in found.items() if number}

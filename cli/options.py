@@ -99,6 +99,9 @@ RunOption = Annotated[
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", envvar="WA_HOOKS_YES", help="Do not ask.")]
 
+LINES = 20
+"""How many lines of a log are shown, unless told."""
+
 DEFAULT_ATTEMPTS = 10
 DEFAULT_RETRY_BASE = 30.0
 DEFAULT_STORE_URL = DEFAULT_STORE

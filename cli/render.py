@@ -69,6 +69,19 @@ def log_line(event: Mapping[str, Any], *, unmask: bool) -> None:
     typer.echo("  ".join(part for part in parts if part).rstrip())
 
 
+def rejection(row: Mapping[str, Any], *, headed: bool) -> None:
+    """Print a rejection as a row of a table, which can go on for ever; with the heading before the first."""
+    if headed:
+        typer.echo(_rejection_row("time", "status", "cause", "source", "bytes", "request", "answered"))
+    size = "" if row["size"] is None else str(row["size"])
+    told = (row["cause"], row["source_ip"] or "-", size, row["request_id"] or "-", row["detail"] or "")
+    typer.echo(_rejection_row(moment(row["at"]), str(row["status"]), *map(_printable, told)))
+
+
+def _rejection_row(at: str, status: str, cause: str, source: str, size: str, request: str, answered: str) -> str:
+    return f"{at:<20}  {status:<6}  {cause:<17}  {source:<15}  {size:>9}  {request:<16}  {answered}".rstrip()
+
+
 def moment(text: str) -> str:
     """Return a time for a person: to the second."""
     return f"{text[:19]}Z" if _MOMENT.fullmatch(text) else text

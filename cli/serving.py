@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
-import sys
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -161,19 +159,13 @@ def _logs(level: str) -> logging.Logger:
 
 
 def _say_listening(host: object, port: object, path: str, store: str) -> None:
+    from . import logs
+
     shown = f"[{host}]" if ":" in str(host) else host
-    if sys.stderr.isatty():
-        typer.echo(f"listening on http://{shown}:{port}{path}, recording into {store}", err=True)
-    else:
-        line = {
-            "event": "listening",
-            "host": host,
-            "port": port,
-            "path": path,
-            "store": store,
-            "pid": os.getpid(),
-        }
-        typer.echo(json.dumps(line), err=True)
+    logs.say(
+        f"listening on http://{shown}:{port}{path}, recording into {store}",
+        {"event": "listening", "host": host, "port": port, "path": path, "store": store, "pid": os.getpid()},
+    )
 
 
 def work(

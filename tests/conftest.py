@@ -44,6 +44,8 @@ def no_logs_left_over():
     """A command that sets up logging has a stream of its own test, which is closed for the next."""
     before = list(logging.root.handlers)
     yield
+    for handler in set(logging.root.handlers) - set(before):
+        handler.close()
     logging.root.handlers[:] = before
 
 

@@ -15,7 +15,7 @@ import pytest
 from backends import plain_database
 
 from wa_hooks_cli.main import EXIT_CODES, main
-from wa_webhooks.signature import sign
+from wa_webhooks.signature import key_label, sign
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 TEXT = FIXTURES / "messages" / "text.json"
@@ -436,7 +436,7 @@ def test_verify_signature_holds_and_explains(wa, monkeypatch):
     Path("body").write_bytes(b"{}")
     assert wa("verify-signature", "body", "--signature", sign(b"{}", "old"))[:2] == (
         0,
-        "verifies with app secret 2 of 2\n",
+        f"verifies with app secret 2 of 2, label {key_label('old')}\n",
     )
     code, out, _ = wa("verify-signature", "body", "--signature", sign(b"{ }", "new"), "--explain")
     assert code == 3

@@ -3,12 +3,15 @@
 import json
 import os
 import re
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from wa_hooks_cli.main import main
+from wa_webhooks.stores import open_store
+from wa_webhooks.stores.base import Rejection
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
@@ -39,6 +42,9 @@ CASES = {
     "show-message": ["show", id_of("statuses/read")],
     "stats": ["stats"],
     "stats-json": ["stats", "--json"],
+    "tail-log-rejected": ["tail-log", "--rejected"],
+    "tail-log-rejected-json": ["tail-log", "--rejected", "--json", "-n", "1"],
+    "tail-log-rejected-filtered": ["tail-log", "--rejected", "--type", "message.*", "--lead", "5511900000012"],
 }
 
 
@@ -56,7 +62,21 @@ def log(tmp_path_factory):
     store = f"sqlite:{folder}/wa-hooks.db"
     kinds = ("calls", "messages", "statuses", "broken")
     main(["replay", *(str(FIXTURES / kind) for kind in kinds), "--store", store])
+    with closing(open_store(store)) as opened:
+        opened.reject(rejections(), now=datetime.now(UTC), more={"network": 38})
     return store
+
+
+def rejections():
+    unsigned = "The signature is missing or wrong."
+    told = {"size": 1024, "body_sha256": "5d" * 32, "detail": unsigned}
+    at = datetime.now(UTC)
+    return [
+        Rejection(at=at, status=400, cause="malformed", source_ip="203.0.113.9", detail="The request is malformed."),
+        Rejection(at=at, status=401, cause="signature-missing", source_ip="2001:db8::7:1", size=0, detail=unsigned),
+        Rejection(at=at, status=403, cause="network", source_ip="198.51.100.200", request_id="r-2"),
+        Rejection(at=at, status=401, cause="signature-wrong", source_ip="203.0.113.9", request_id="r-1", **told),
+    ]
 
 
 @pytest.mark.parametrize("name", CASES)

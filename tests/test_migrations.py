@@ -94,3 +94,30 @@ def test_the_schema_is_the_same_whether_it_grew_or_was_made_new(old, tmp_path):
             assert [row["name"] for row in backend.rows(grown, "SELECT name FROM wa_migrations ORDER BY name")] == [
                 migration.name for migration in migrations("sqlite")
             ]
+
+
+def test_app_secrets_that_were_in_use_before_are_counted(tmp_path):
+    """Deliveries that a worker had adopted by then, and those that none had."""
+    backend = SqliteFile(tmp_path)
+    rows = [("secret 1", "2026-11-02"), ("secret 2", "2026-11-01"), ("secret 1", "2026-11-03"), (None, "2026-11-04")]
+    with closing(sqlite3.connect(backend.path)) as db:
+        db.execute("CREATE TABLE wa_migrations (name TEXT PRIMARY KEY, applied_at TEXT NOT NULL)")
+        for migration in migrations("sqlite")[:4]:
+            db.executescript(migration.sql)
+            db.execute("INSERT INTO wa_migrations VALUES (?, '2026-11-01')", [migration.name])
+        db.executemany(
+            "INSERT INTO wa_deliveries (headers, source, body, signature_key, received_at)"
+            " VALUES ('{}', 'serve', '', ?, ?)",
+            rows,
+        )
+        db.execute("INSERT INTO wa_delivery_work (delivery_id, not_before) VALUES (1, ''), (2, '')")
+        db.execute("UPDATE wa_adopted SET up_to = 2")
+        db.commit()
+    expected = [
+        {"label": "secret 1", "deliveries": 2, "first_at": "2026-11-02", "last_at": "2026-11-03"},
+        {"label": "secret 2", "deliveries": 1, "first_at": "2026-11-01", "last_at": "2026-11-01"},
+    ]
+    with closing(backend.open()) as store:
+        assert store.counts()["app_secrets"] == expected
+        store.claim_deliveries(limit=1, token="t", now=START, until=START)
+        assert store.counts()["app_secrets"] == expected

@@ -34,6 +34,7 @@ BODIES = [case.read_bytes() for case in CASES]
 MESSAGES = [case.read_bytes() for case in CASES if case.parent.name == "messages"]
 OTHER_TABLES = {
     *("wa_deliveries", "wa_delivery_work", "wa_adopted", "wa_attempts", "wa_runs", "wa_migrations", "wa_drift"),
+    *("wa_rejections", "wa_rejection_counts", "wa_signature_keys"),
     "wa_tag_meanings",  # the user's own
 }
 

@@ -1,7 +1,10 @@
 """Signatures and the handshake: what is let in, what is not, and why not."""
 
 import contextlib
+import hashlib
+import hmac
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -17,7 +20,7 @@ from wa_webhooks.errors import (
     SignatureMissingError,
 )
 from wa_webhooks.pipeline import receive
-from wa_webhooks.signature import challenge, explain, sign, verify
+from wa_webhooks.signature import Verifier, challenge, explain, key_label, sign, verify
 
 # Meta escapes what is not ASCII, and slashes.
 BODY = b'{"text":"Ol\\u00e1 \\ud83d\\ude00","url":"https:\\/\\/example.com","n":[1,2]}'
@@ -108,6 +111,32 @@ def test_one_flipped_bit_fails(body, data):
         verify(bytes(changed), sign(body, NEW), [NEW])
 
 
+@pytest.mark.parametrize("length", [1, 63, 64, 65, 200])
+def test_a_secret_may_have_any_length(length):
+    secret = "k" * length
+    signed = "sha256=" + hmac.new(secret.encode(), BODY, hashlib.sha256).hexdigest()
+    assert verify(BODY, signed, ["other", secret]) == 1
+    with pytest.raises(SignatureMismatchError):
+        verify(BODY, signed, [secret + "k"])
+
+
+def test_one_verifier_serves_many_bodies():
+    verifier = Verifier([NEW, OLD])
+    for body in (BODY, b"", b"x" * 100_000, BODY):
+        assert verifier.verify(body, sign(body, OLD)) == 1
+        with pytest.raises(SignatureMismatchError):
+            verifier.verify(body, sign(body + b" ", OLD))
+
+
+def test_the_label_of_a_secret_stays_through_a_rotation_and_tells_nothing_of_it():
+    label = key_label(NEW)
+    assert re.fullmatch("[0-9a-f]{8}", label)
+    assert Verifier([NEW]).labels == (label,)
+    assert Verifier(["newer", NEW, OLD]).labels == (key_label("newer"), label, key_label(OLD))
+    assert len({key_label(secret) for secret in (NEW, OLD, f"{NEW} ", "caf\udce9", "\ud800")}) == 5
+    assert label not in (NEW, hashlib.sha256(NEW.encode()).hexdigest()[:8], sign(b"", NEW)[7:15])
+
+
 def test_a_received_delivery_keeps_its_bytes_three_headers_and_which_secret_matched():
     body = delivery(messages=[message()])
     headers = {
@@ -121,7 +150,7 @@ def test_a_received_delivery_keeps_its_bytes_three_headers_and_which_secret_matc
     assert received.body == body
     assert received.received_at == at
     assert received.headers == {name: value for name, value in headers.items() if name != "cookie"}
-    assert (received.source_ip, received.signature_key) == ("192.0.2.1", "secret 2")
+    assert (received.source_ip, received.signature_key) == ("192.0.2.1", key_label(NEW))
     with pytest.raises(SignatureMissingError):
         receive(body, {}, secrets=[NEW], received_at=at)
 

@@ -1,6 +1,7 @@
 """What every store promises, whatever it is made of."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -14,8 +15,10 @@ from wa_webhooks.changes import ActionQueued, LeadSeen, MessageSeen, Person
 from wa_webhooks.errors import StoreError
 from wa_webhooks.splitting import split
 from wa_webhooks.stores.base import (
+    CAUSES,
     DEAD,
     FAILED,
+    KEPT_REJECTIONS,
     PROCESSED,
     REFUSED,
     RUN_GRACE,
@@ -25,6 +28,7 @@ from wa_webhooks.stores.base import (
     Delivery,
     Outcome,
     Query,
+    Rejection,
     Run,
     Verdict,
 )
@@ -123,7 +127,7 @@ def test_what_is_known_of_a_delivery_is_kept(store):
         b"{}",
         headers={"user-agent": "facebookexternalua"},
         source_ip="203.0.113.9",
-        signature_key="secret 2",
+        signature_key="0a1b2c3d",
         source="replay",
         run_id="r1",
     )
@@ -131,7 +135,7 @@ def test_what_is_known_of_a_delivery_is_kept(store):
     assert kept["headers"] == {"user-agent": "facebookexternalua"}
     assert (kept["source_ip"], kept["signature_key"], kept["source"], kept["run_id"]) == (
         "203.0.113.9",
-        "secret 2",
+        "0a1b2c3d",
         "replay",
         "r1",
     )
@@ -510,6 +514,136 @@ def test_a_run_is_entered_once_and_ended(backend, store):
     assert (row["command"], row["started_by"]) == ("reprocess", "ana")
     assert json.loads(row["scope"]) == {"states": "dead"}
     assert json.loads(row["counts"]) == {"events": 3}
+
+
+# -- app secrets
+
+
+def secrets_in(store):
+    return [(row["label"], row["deliveries"]) for row in store.counts()["app_secrets"]]
+
+
+def test_which_app_secrets_signed_is_counted_exactly_at_every_moment(store):
+    later = NOW + timedelta(days=3)
+    assert secrets_in(store) == []
+    record(store, b"1", b"2", signature_key="0ld")
+    record(store, b"3", signature_key="0ld", at=later)
+    record(store, b"4", signature_key="new", at=later + LEASE)
+    record(store, b"not signed")
+    expected = [("new", 1), ("0ld", 3)]
+    assert secrets_in(store) == expected  # nobody has adopted them
+    for token in "abc":
+        claim(store, limit=2, token=token)
+        assert secrets_in(store) == expected
+    record(store, b"5", signature_key="0ld")
+    assert secrets_in(store) == [("new", 1), ("0ld", 4)]
+    claim(store, token="d", limit=100)
+    _, old = store.counts()["app_secrets"]
+    assert [datetime.fromisoformat(old[name]) for name in ("first_at", "last_at")] == [NOW, later]
+    assert old["deliveries"] == 4
+
+
+def test_a_delivery_that_a_run_takes_first_counts_once(store):
+    record(store, *[b"theirs"] * 1500, signature_key="k")
+    record(store, b"ours", run_id="r1", signature_key="k")
+    claim(store, run_id="r1", token="run")
+    assert secrets_in(store) == [("k", 1501)]
+    while claim(store, limit=500, token=uuid4().hex):
+        assert secrets_in(store) == [("k", 1501)]
+
+
+# -- rejections
+
+
+def rejection(cause="signature-wrong", *, at=NOW, status=401, **more):
+    return Rejection(at=at, status=status, cause=cause, **more)
+
+
+def kept(store, **query):
+    return [row["request_id"] for row in store.rejections(**{"limit": 100, **query})]
+
+
+def test_what_is_known_of_a_rejection_is_kept(store):
+    known = {
+        "status": 401,
+        "cause": "signature-wrong",
+        "source_ip": "203.0.113.9",
+        "size": 12,
+        "body_sha256": "ab" * 32,
+        "request_id": "r1",
+        "detail": "The signature is missing or wrong.",
+    }
+    store.reject([Rejection(at=NOW, **known), rejection("malformed", status=400)], now=NOW)
+    first, second = store.rejections(limit=10)
+    assert first == {"id": 1, "at": first["at"], **known}
+    assert datetime.fromisoformat(first["at"]) == NOW
+    assert second == {**dict.fromkeys(first), "id": 2, "at": first["at"], "status": 400, "cause": "malformed"}
+
+
+def test_the_last_rejections_or_the_next_ones_oldest_first(store):
+    store.reject([rejection(request_id=str(n), at=NOW + timedelta(minutes=n)) for n in range(1, 7)], now=NOW)
+    assert kept(store) == list("123456")
+    assert kept(store, limit=2) == ["5", "6"]
+    assert kept(store, limit=2, after_id=0) == ["1", "2"]
+    assert kept(store, after_id=5) == ["6"]
+    between = {"since": NOW + timedelta(minutes=2), "until": NOW + timedelta(minutes=5)}
+    assert kept(store, **between) == ["2", "3", "4"]
+    assert kept(store, **between, limit=1) == ["4"]
+    assert kept(store, **between, after_id=2) == ["3", "4"]
+    assert kept(store, since=NOW + timedelta(days=1)) == []
+
+
+def test_the_newest_rejections_are_kept_and_all_are_counted(store):
+    page = 1000
+    for number in range(KEPT_REJECTIONS // page):
+        store.reject([rejection(request_id=f"{number}")] * page, now=NOW)
+    store.reject([rejection(request_id="new")] * 3, now=NOW)
+    ids = [row["id"] for row in store.rejections(limit=2 * KEPT_REJECTIONS)]
+    assert (len(ids), ids[0], ids[-1]) == (KEPT_REJECTIONS, 4, KEPT_REJECTIONS + 3)
+    assert store.rejection_counts(since=NOW)["total"] == KEPT_REJECTIONS + 3
+    store.reject([rejection(request_id="at once")] * (KEPT_REJECTIONS + 1), now=NOW)
+    assert set(kept(store, limit=2 * KEPT_REJECTIONS)) == {"at once"}
+
+
+def test_rejections_are_counted_by_cause_with_those_that_are_not_kept(store):
+    assert store.rejection_counts(since=NOW) == {"total": 0, "last_at": None, "by_cause": {}}
+    day_before, later = NOW - timedelta(days=1), NOW + timedelta(minutes=5)
+    store.reject([rejection(at=day_before), rejection("slow", at=day_before - timedelta(hours=1))], now=NOW)
+    store.reject([rejection(), rejection("malformed")], now=later, more={"malformed": 5, "network": 70, "slow": 0})
+    store.reject([], now=later, more={"network": 1})
+    store.reject([], now=later + timedelta(days=9))  # of nothing, nothing is known
+    counts = store.rejection_counts(since=day_before)
+    assert counts["total"] == 80
+    assert datetime.fromisoformat(counts["last_at"]) == later
+    assert list(counts["by_cause"].items()) == [("network", 71), ("malformed", 6), ("signature-wrong", 2)]
+    assert len(store.rejections(limit=100)) == 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["203.0.113.9\x00", "\ud83d", "caf\udce9", "'; DROP TABLE wa_rejections; --", "\x1b[2J", "x" * 10**6],
+    ids=["nul", "lone surrogate", "not utf-8", "sql", "escape", "a million characters"],
+)
+def test_whatever_a_stranger_sent_can_be_kept_and_is_short(store, text):
+    told = {"source_ip": text, "body_sha256": text, "request_id": text, "detail": text, "cause": text}
+    store.reject([Rejection(at=NOW, status=400, size=10**30, **told)], now=NOW, more={text: 2})
+    (row,) = store.rejections(limit=10)
+    assert all(0 < len(row[name]) < 1000 for name in told)
+    assert json.dumps(row).isascii()
+    row["detail"].encode()
+    assert row["size"] > 10**18
+    assert store.rejection_counts(since=NOW)["by_cause"] == {row["cause"]: 3}
+
+
+def test_rejections_are_kept_all_or_none(store):
+    with pytest.raises(StoreError):
+        store.reject([rejection(), rejection(status=None)], now=NOW, more={"slow": 1})
+    assert store.rejections(limit=10) == []
+    assert store.rejection_counts(since=NOW)["total"] == 0
+
+
+def test_causes_are_slugs():
+    assert all(re.fullmatch(r"[a-z-]+", cause) and said for cause, said in CAUSES.items())
 
 
 # -- the schema

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from . import settings
+from . import rotation, settings
 from .errors import WaHooksError
 from .handlers import builtin, load_registry
+from .signature import key_label
 from .stores import open_store
 
 _SQLITE_NEEDED = (3, 32, 0)  # generated columns came with 3.31, iif() with 3.32
@@ -34,6 +37,7 @@ def examine(store_url: str, handlers: str | None, env: Mapping[str, str] = os.en
     yield _attempt("verify token", lambda: _token(env))
     yield from _secret_files(env)
     yield _attempt("store", lambda: _store(store_url))
+    yield from _rotation(store_url, env)
     yield from _disk(store_url)
     yield _attempt("handlers", lambda: _handlers(handlers))
 
@@ -53,8 +57,10 @@ def _sqlite_version() -> CheckResult:
 
 
 def _secrets(env: Mapping[str, str]) -> str:
-    count = len(settings.app_secrets(env))
-    return "set" if count == 1 else f"{count} set: a rotation is under way"
+    labels = [key_label(secret) for secret in settings.app_secrets(env)]
+    if len(labels) == 1:
+        return f"set, label {labels[0]}"
+    return f"{len(labels)} set, labels {', '.join(labels)}: a rotation is under way"
 
 
 def _token(env: Mapping[str, str]) -> str:
@@ -84,6 +90,19 @@ def _store(url: str) -> str:
     finally:
         store.close()
     return f"{url}: writable, {counts['events']['total']} events, {counts['backlog']} deliveries waiting"
+
+
+def _rotation(url: str, env: Mapping[str, str]) -> Iterator[CheckResult]:
+    """How far a rotation of the app secret is, where one is under way and the store can tell."""
+    try:
+        secrets = settings.app_secrets(env)
+        store = open_store(url, create=False)
+        with contextlib.closing(store):
+            used = store.counts()["app_secrets"]
+    except WaHooksError:
+        return  # said already
+    if said := rotation.advice(rotation.standing(used, secrets), datetime.now(UTC)):
+        yield CheckResult("rotation", said)
 
 
 def _disk(url: str) -> Iterator[CheckResult]:

@@ -70,13 +70,14 @@ def receive(
     Raises:
         SignatureError: it is not signed with one of `secrets`.
     """
-    position = signature.verify(body, headers.get(KEPT_HEADERS[0]), secrets)
+    verifier = signature.verifier(tuple(secrets))
+    position = verifier.verify(body, headers.get(KEPT_HEADERS[0]))
     return Delivery(
         body=body,
         received_at=received_at,
         headers={name: headers[name] for name in KEPT_HEADERS if name in headers},
         source_ip=source_ip,
-        signature_key=f"secret {position + 1}",
+        signature_key=verifier.labels[position],
     )
 
 

@@ -8,6 +8,7 @@ Source: Meta, "Create a webhook endpoint": `X-Hub-Signature-256: sha256=<hex>`, 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import json
@@ -20,7 +21,12 @@ from .errors import ConfigError, HandshakeRefusedError, SignatureMismatchError, 
 HEADER = "X-Hub-Signature-256"
 _PREFIX = b"sha256="
 _HEX_LENGTH = 64
-_SIGNATURE = re.compile(rb"sha256=[0-9A-Fa-f]{64}")
+_SIGNATURE = re.compile(r"[ \t\r\n]*sha256=([0-9A-Fa-f]{64})[ \t\r\n]*")
+_BLOCK = hashlib.sha256().block_size
+_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
+_LABELLED = b"wa-hooks: the label of an app secret"  # no webhook: as a signature, a label would be worth nothing
+_LABEL_LENGTH = 8
 
 
 class Explanation(NamedTuple):
@@ -35,31 +41,86 @@ def sign(body: bytes, secret: str) -> str:
     return "sha256=" + hmac.new(_key(secret), body, hashlib.sha256).hexdigest()
 
 
+class Verifier:
+    """Verifies signatures under a few app secrets, of which `labels` are the labels, in their order.
+
+    The pads of each key are hashed once, here; a body then costs two copies of a hash, half of what `hmac` takes.
+    """
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        """Raise ConfigError where there are no secrets, or an empty one."""
+        if not secrets or not all(secrets):
+            raise ConfigError("no app secret to verify with")
+        self.labels = tuple(map(key_label, secrets))
+        self._keys = tuple(map(_Key, secrets))
+
+    def verify(self, body: bytes, header: str | bytes | None) -> int:
+        """Return the position of the secret that signed `body`; see `verify`."""
+        given = _given(header)
+        if given is None:
+            raise SignatureMissingError
+        matches = [hmac.compare_digest(key.signature(body), given) for key in self._keys]
+        if True not in matches:
+            raise SignatureMismatchError
+        return matches.index(True)
+
+
+class _Key:
+    """HMAC-SHA256 (RFC 2104) under one secret."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, secret: str) -> None:
+        key = _key(secret)
+        if len(key) > _BLOCK:
+            key = hashlib.sha256(key).digest()
+        key = key.ljust(_BLOCK, b"\0")
+        self._inner = hashlib.sha256(key.translate(_INNER_PAD))
+        self._outer = hashlib.sha256(key.translate(_OUTER_PAD))
+
+    def signature(self, body: bytes) -> str:
+        """The 64 hex digits with which the secret signs `body`."""
+        inner = self._inner.copy()
+        inner.update(body)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
+@functools.lru_cache(maxsize=16)
+def verifier(secrets: tuple[str, ...]) -> Verifier:
+    """Return the verifier of these secrets, made once.
+
+    Raises:
+        ConfigError: no secrets, or an empty one.
+    """
+    return Verifier(secrets)
+
+
 def verify(body: bytes, header: str | bytes | None, secrets: Sequence[str]) -> int:
     """Return the position in `secrets` of the app secret that signed `body`.
 
-    Every secret is tried, so the time taken does not tell which one matched. Comparison is in constant time and
-    on bytes, since `hmac.compare_digest` raises on non-ASCII text.
+    Every secret is tried, so the time taken does not tell which one matched, and compared in constant time.
 
     Raises:
         SignatureMissingError: no header, or not of the form `sha256=<64 hex digits>`.
         SignatureMismatchError: no secret matches.
         ConfigError: no secrets, or an empty one.
     """
-    if not secrets or not all(secrets):
-        raise ConfigError("no app secret to verify with")
-    if not is_signature(header):
-        raise SignatureMissingError
-    given = _header_bytes(header)
-    matches = [hmac.compare_digest(sign(body, secret).encode(), given) for secret in secrets]
-    if True not in matches:
-        raise SignatureMismatchError
-    return matches.index(True)
+    return verifier(tuple(secrets)).verify(body, header)
+
+
+def key_label(secret: str) -> str:
+    """Return 8 hex digits by which an app secret is known in the store; they tell nothing of it.
+
+    It stays the same when secrets are added, taken out or put in another order.
+    """
+    return hmac.new(_key(secret), _LABELLED, hashlib.sha256).hexdigest()[:_LABEL_LENGTH]
 
 
 def is_signature(header: str | bytes | None) -> bool:
     """Whether a header has the form of a signature; says nothing of whose it is."""
-    return _SIGNATURE.fullmatch(_header_bytes(header)) is not None
+    return _given(header) is not None
 
 
 def challenge(query: Mapping[str, str], verify_token: str) -> str:
@@ -151,6 +212,13 @@ def _key(secret: str) -> bytes:
         return secret.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return secret.encode("utf-8", "backslashreplace")
+
+
+def _given(header: str | bytes | None) -> str | None:
+    """The hex digits of a signature, if a header has the form of one. ASCII, as `hmac.compare_digest` wants it."""
+    text = header.decode("latin-1") if isinstance(header, bytes) else header or ""
+    found = _SIGNATURE.fullmatch(text)
+    return found[1] if found else None
 
 
 def _header_bytes(header: str | bytes | None) -> bytes:

@@ -35,9 +35,17 @@ RUN_GRACE = timedelta(minutes=15)
 who started it. After that it counts as abandoned, and any worker takes it up."""
 
 
+KEPT_REJECTIONS = 10_000
+"""How many rejections a store keeps: the newest ones."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One verified POST, to be recorded. `source` is the door it came through: `serve` or `replay`."""
+    """One verified POST, to be recorded.
+
+    `source` is the door it came through: `serve` or `replay`. `signature_key` is the label of the app secret that
+    signed it (`signature.key_label`).
+    """
 
     body: bytes
     received_at: datetime
@@ -46,6 +54,43 @@ class Delivery:
     source_ip: str | None = None
     signature_key: str | None = None
     run_id: str | None = None
+
+
+CAUSES: Mapping[str, str] = {
+    "malformed": "the request is not HTTP as it should be",
+    "too-large": "its head, its target or its body is too large",
+    "slow": "it did not come in time",
+    "unknown-path": "it is for a path that is not served",
+    "method": "it uses a method that its path does not take",
+    "length-required": "it does not say how long its body is",
+    "network": "it comes from an address outside the networks allowed",
+    "certificate": "its client certificate is missing or not the one expected",
+    "signature-missing": "it carries no signature",
+    "signature-wrong": "no app secret matches its signature",
+    "handshake": "a verification of the callback URL with another token",
+    "overloaded": "there was no room for it",
+    "connections": "too many connections were open",
+}
+"""Why a request is rejected: the slugs that rejections carry, and what each says of a request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """One request that was refused. What it carried is not kept.
+
+    `status` is what was answered, `cause` one of `CAUSES`, `detail` the sentence that was answered. `size` is that of
+    the body in bytes: what was read of it, or else what it was said to be. `body_sha256` (hex) is set where the body
+    was read.
+    """
+
+    at: datetime
+    status: int
+    cause: str
+    source_ip: str | None = None
+    size: int | None = None
+    body_sha256: str | None = None
+    request_id: str | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +291,36 @@ class Store(Protocol):
         """
         ...
 
+    def reject(self, rejections: Sequence[Rejection], *, now: datetime, more: Mapping[str, int] = ...) -> None:
+        """Keep rejections, all or none, and count them.
+
+        The newest `KEPT_REJECTIONS` are kept; the counts are of all that ever were. `more` is how many more there
+        were of which cause, up to `now`, that are counted alone. Whatever their texts hold, they are kept, long ones
+        cut. Repeating it keeps and counts them again.
+        """
+        ...
+
+    def rejections(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int,
+        after_id: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return rejections that are kept, oldest first: the last `limit`, or the first ones after `after_id`.
+
+        Keys: `id`, which grows, and the fields of `Rejection`. Times are from `since` up to before `until`.
+        """
+        ...
+
+    def rejection_counts(self, *, since: datetime) -> dict[str, Any]:
+        """Return how many requests were ever rejected: `total`, `last_at`, and `by_cause` those since about `since`.
+
+        That is counted in full hours, so up to an hour before `since` is counted too.
+        """
+        ...
+
     def claim_deliveries(
         self, *, limit: int, token: str, now: datetime, until: datetime, run_id: str | None = None
     ) -> list[ClaimedDelivery]:
@@ -297,7 +372,11 @@ class Store(Protocol):
         ...
 
     def counts(self) -> dict[str, Any]:
-        """Return how much of everything there is; keys as in `wa-hooks stats --json`."""
+        """Return how much of everything there is; keys as in `wa-hooks stats --json`.
+
+        `app_secrets` are those that signed deliveries, the last used first: `label`, `deliveries`, and the times of
+        arrival `first_at` and `last_at`.
+        """
         ...
 
     def drift(self) -> list[dict[str, Any]]:

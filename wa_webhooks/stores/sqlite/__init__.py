@@ -7,12 +7,13 @@ from .claims import Claims
 from .connection import BACKEND
 from .reading import Reading
 from .rebuilding import Rebuilding
+from .rejecting import Rejecting
 from .settling import Settling
 
 __all__ = ["SqliteStore"]
 
 
-class SqliteStore(Claims, Settling, Reading, Rebuilding):
+class SqliteStore(Claims, Settling, Reading, Rebuilding, Rejecting):
     """`Store` over one SQLite file."""
 
     name = BACKEND

@@ -82,6 +82,7 @@ class Claims(Connection):
             self._db.execute(self._sql["adopt_run"], scope)
         else:
             self._db.execute(self._sql["adopt_deliveries"], scope)
+            self._db.execute(self._sql["adopt_signature_keys"], scope)
             self._db.execute(self._sql["adopted"], scope)
 
     def _within_bounds(self, found: str, scope: Mapping[str, Any]) -> list[int]:

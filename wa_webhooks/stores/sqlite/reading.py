@@ -171,6 +171,7 @@ class Reading(Connection):
             types = _by(execute(self._sql["count_types"]), "tipo_evento")
             rows = dict(execute(self._sql["count_rows"]).fetchone())
             waiting = dict(execute(self._sql["count_waiting"]).fetchone())
+            keys = [dict(row) for row in execute(self._sql["count_signature_keys"])]
         per_state = {state: states.get(state, 0) for state in STATES}
         return {
             "deliveries": deliveries["total"],
@@ -179,6 +180,7 @@ class Reading(Connection):
             "events": {"total": sum(per_state.values()), **per_state, "by_type": types},
             **waiting,
             **rows,
+            "app_secrets": keys,
         }
 
     def drift(self) -> list[dict[str, Any]]:

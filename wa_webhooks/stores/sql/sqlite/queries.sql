@@ -9,6 +9,17 @@ INSERT OR IGNORE INTO wa_delivery_work (delivery_id, run_id, not_before)
 SELECT id, run_id, iif(run_id IS NULL, '', strftime('%Y-%m-%dT%H:%M:%f000Z', received_at, :grace))
   FROM wa_deliveries WHERE id > (SELECT up_to FROM wa_adopted) ORDER BY id LIMIT :limit
 
+-- name: adopt_signature_keys
+-- With `adopted`, which sets up_to: so each delivery is counted once, also one that a run adopted before.
+INSERT INTO wa_signature_keys (label, deliveries, first_at, last_at)
+SELECT signature_key, count(*), min(received_at), max(received_at)
+  FROM (SELECT signature_key, received_at FROM wa_deliveries
+         WHERE id > (SELECT up_to FROM wa_adopted) ORDER BY id LIMIT :limit)
+ WHERE signature_key IS NOT NULL GROUP BY signature_key
+ON CONFLICT (label) DO UPDATE
+   SET deliveries = deliveries + excluded.deliveries, first_at = min(first_at, excluded.first_at),
+       last_at = max(last_at, excluded.last_at)
+
 -- name: adopted
 UPDATE wa_adopted SET up_to = coalesce(
   (SELECT max(id) FROM (SELECT id FROM wa_deliveries WHERE id > up_to ORDER BY id LIMIT :limit)), up_to)
@@ -496,6 +507,15 @@ SELECT (SELECT count(*) FROM wa_leads) AS leads, (SELECT count(*) FROM wa_messag
 SELECT (SELECT min(next_attempt_at) FROM wa_events WHERE state = 'failed') AS next_attempt_at,
        (SELECT count(*) FROM wa_actions WHERE state = 'queued') AS actions_queued
 
+-- name: count_signature_keys
+-- What workers have counted, and what is still to be adopted.
+SELECT label, sum(deliveries) AS deliveries, min(first_at) AS first_at, max(last_at) AS last_at
+  FROM (SELECT * FROM wa_signature_keys
+        UNION ALL
+        SELECT signature_key, count(*), min(received_at), max(received_at) FROM wa_deliveries
+         WHERE id > (SELECT up_to FROM wa_adopted) AND signature_key IS NOT NULL GROUP BY signature_key)
+ GROUP BY label ORDER BY last_at DESC, label
+
 -- name: get_run
 SELECT * FROM wa_runs WHERE id = :id
 
@@ -605,3 +625,34 @@ SELECT * FROM (
 -- name: rebuild_run
 INSERT INTO live.wa_runs (id, command, scope, started_by, started_at, version, finished_at, counts)
 VALUES (:id, :command, :scope, :started_by, :started_at, :version, :finished_at, :counts)
+
+-- name: insert_rejection
+INSERT INTO wa_rejections (at, status, cause, source_ip, size, body_sha256, request_id, detail)
+VALUES (:at, :status, :cause, :source_ip, :size, :body_sha256, :request_id, :detail)
+
+-- name: forget_rejections
+-- Ids have no gaps: only the oldest rows are ever deleted.
+DELETE FROM wa_rejections WHERE id <= (SELECT max(id) FROM wa_rejections) - :kept
+
+-- name: count_rejections
+INSERT INTO wa_rejection_counts (hour, cause, rejected, last_at) VALUES (:hour, :cause, :rejected, :last_at)
+ON CONFLICT (hour, cause) DO UPDATE
+   SET rejected = rejected + excluded.rejected, last_at = max(last_at, excluded.last_at)
+
+-- name: last_rejections
+SELECT * FROM (
+  SELECT * FROM wa_rejections WHERE (:since IS NULL OR at >= :since) AND (:until IS NULL OR at < :until)
+   ORDER BY id DESC LIMIT :limit)
+ ORDER BY id
+
+-- name: next_rejections
+SELECT * FROM wa_rejections
+ WHERE id > :after_id AND (:since IS NULL OR at >= :since) AND (:until IS NULL OR at < :until)
+ ORDER BY id LIMIT :limit
+
+-- name: rejections_ever
+SELECT coalesce(sum(rejected), 0) AS total, max(last_at) AS last_at FROM wa_rejection_counts
+
+-- name: rejections_by_cause
+SELECT cause, sum(rejected) AS rejected FROM wa_rejection_counts WHERE hour >= :hour
+ GROUP BY cause ORDER BY rejected DESC, cause
