@@ -1,6 +1,7 @@
 """The receiver over real sockets: what it answers, what it records, and what no client can make it do."""
 
 import asyncio
+import contextlib
 import http.client
 import json
 import logging
@@ -25,7 +26,7 @@ from serving import (
 )
 
 from wa_webhooks.errors import StoreError, StoreRejectedError, StoreUnavailableError
-from wa_webhooks.receiver import recorder
+from wa_webhooks.receiver import crowd
 from wa_webhooks.receiver.recorder import Recorder
 from wa_webhooks.receiver.server import DEFAULT_LARGEST_BODY
 from wa_webhooks.signature import key_label
@@ -41,6 +42,7 @@ NOTHING = "There is nothing here.\n"
 LENGTH = "Send the body with a Content-Length.\n"
 ONCE = "A header that may stand once is repeated.\n"
 HEADER = "A header is malformed.\n"
+LINE = "A line ends without a carriage return.\n"
 TARGET = "The request target is malformed.\n"
 LARGE = "The body is too large.\n"
 FORBIDDEN = "The verification was refused.\n"
@@ -164,8 +166,17 @@ CASES = {
         "/webhook",
         signed(BODY, **{"Transfer-Encoding": "chunked"}),
         BODY,
-        411,
-        LENGTH,
+        400,
+        "The length of the body is ambiguous.\n",
+        0,
+    ),
+    "another coding": (
+        "POST",
+        "/webhook",
+        {**signed(BODY), "Content-Length": "0", "Transfer-Encoding": "gzip"},
+        b"",
+        400,
+        "The length of the body is ambiguous.\n",
         0,
     ),
     "a negative length": (
@@ -178,7 +189,7 @@ CASES = {
         0,
     ),
     "a folded header": ("POST", "/webhook", signed(BODY, Folded="a\r\n b"), BODY, 400, HEADER, 0),
-    "a bare line feed": ("POST", "/webhook", signed(BODY, Fed="a\nContent-Length: 0"), BODY, 400, HEADER, 0),
+    "a bare line feed": ("POST", "/webhook", signed(BODY, Fed="a\nContent-Length: 0"), BODY, 400, LINE, 0),
     "a space before the colon": ("POST", "/webhook", {"Content-Length ": "5", **signed(BODY)}, BODY, 400, HEADER, 0),
     "too large": ("POST", "/webhook", signed(BODY, **{"Content-Length": "99999999999"}), b"", 413, LARGE, 0),
     "a long target": ("GET", "/" + "a" * 5000, {}, b"", 414, "The request target is too long.\n", 0),
@@ -276,13 +287,14 @@ def test_what_is_kept_of_a_delivery(receiver, store, path):
         BODY, **{"User-Agent": "caf\xe9", "Content-Type": "application/json", "Cookie": "no", "Accept": "*"}
     )
     before = datetime.now(UTC)
-    ask(receiver.port, headers=headers, body=BODY)
+    answer = ask(receiver.port, headers=headers, body=BODY)
     kept = store.get("delivery", 1)
     assert kept["body"] == BODY
     assert kept["headers"] == {
         "x-hub-signature-256": signature_of(BODY),
         "user-agent": "caf\xe9",
         "content-type": "application/json",
+        "x-request-id": answer.headers["x-request-id"],
     }
     assert (kept["source"], kept["source_ip"], kept["signature_key"]) == ("serve", "127.0.0.1", key_label(SECRET))
     assert before <= datetime.fromisoformat(kept["received_at"]) <= datetime.now(UTC)
@@ -351,7 +363,7 @@ def test_what_follows_a_refused_body_is_not_a_request(receiver, path):
     hidden = delivery(b"hidden")
     with Client(receiver.port) as client:
         client.send(request(headers=signed(hidden, **{"Transfer-Encoding": "chunked"}), body=hidden))
-        assert client.answer().status == 411
+        assert client.answer().status == 400
         assert client.rest() == b""
     assert recorded(path) == []
 
@@ -549,10 +561,10 @@ def test_deliveries_do_not_queue_behind_probes(slow):
         try:
             for probe in probes:
                 probe.send(request("GET", "/readyz"))
-            until(lambda: len(receiver.receiver._busy) == len(probes))
+            until(lambda: busy(receiver) == len(probes))
             with Client(receiver.port) as client:
                 client.send(delivery(BODY))
-                until(lambda: receiver.recorder._committing)
+                until(lambda: busy(receiver) == len(probes) + 1)
                 slow.go.set()
                 assert client.answer().status == 200
             assert {probe.answer().status for probe in probes} == {200}
@@ -597,8 +609,9 @@ def recorded_by(append, *bodies):
 
     async def main():
         made = Recorder(append, lambda: None)
-        waiting = [made.record(Delivery(body=body, received_at=datetime.now(UTC))) for body in bodies]
-        found = await asyncio.gather(*waiting, return_exceptions=True)
+        found = []
+        for body in bodies:
+            made.record(Delivery(body=body, received_at=datetime.now(UTC)), found.append)
         await made.close()
         return found
 
@@ -607,13 +620,17 @@ def recorded_by(append, *bodies):
 
 def test_deliveries_of_one_moment_share_a_commit():
     batches = []
+    others = threading.Event()
 
     def append(deliveries):
         batches.append([delivery.body for delivery in deliveries])
+        assert others.wait(20)
         return list(range(len(deliveries)))
 
-    assert recorded_by(append, b"1", b"2", b"3") == [0, 1, 2]
-    assert batches == [[b"1", b"2", b"3"]]
+    threading.Timer(0.2, others.set).start()
+    assert recorded_by(append, b"1", b"2", b"3") == [None] * 3
+    assert b"".join(body for batch in batches for body in batch) == b"123"
+    assert len(batches) <= 2
 
 
 def test_a_batch_that_fails_fails_as_a_whole():
@@ -623,11 +640,64 @@ def test_a_batch_that_fails_fails_as_a_whole():
     assert [type(error) for error in recorded_by(append, b"1", b"2")] == [StoreUnavailableError] * 2
 
 
-def test_what_waits_for_a_commit_is_bounded(monkeypatch):
-    monkeypatch.setattr(recorder, "_MOST_WAITING", 10)
-    found = recorded_by(lambda deliveries: list(range(len(deliveries))), b"x" * 11, b"refused", b"refused")
-    assert found[0] == 0
-    assert [type(error) for error in found[1:]] == [StoreUnavailableError] * 2
+def test_what_waits_for_a_commit_is_bounded(slow, path, monkeypatch):
+    monkeypatch.setattr(crowd, "_MOST_HELD", 10)
+    with receiving(slow) as receiver, Client(receiver.port) as first, Client(receiver.port) as second:
+        first.send(delivery(b"x" * 10))
+        until(lambda: slow.calls)
+        answer = second.ask(delivery(b"y"))
+        assert (answer.status, answer.headers["retry-after"], answer.closes) == (503, "5", True)
+        slow.go.set()
+        assert first.answer().status == 200
+        assert first.ask(delivery(b"z")).status == 200
+    assert recorded(path) == [b"x" * 10, b"z"]
+
+
+def test_whoever_sends_slowest_gives_way(receiver, path, monkeypatch):
+    monkeypatch.setattr(crowd, "_MOST_HELD", 2000)
+    with Client(receiver.port) as slowest, Client(receiver.port) as slow:
+        slowest.send(delivery(b"x" * 1500)[:-1])
+        until(lambda: held(receiver) == 1499)
+        slow.send(delivery(b"y" * 1500)[:-1])
+        assert slowest.answer().status == 503
+        assert slow.ask(b"y").status == 200
+    assert recorded(path) == [b"y" * 1500]
+    until(lambda: held(receiver) == 0)
+
+
+def test_beyond_the_limit_the_connection_of_least_use_is_closed(store, path):
+    with receiving(store, most_connections=3) as receiver, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(Client(receiver.port)) for _ in range(3)]
+        assert clients[0].ask(delivery(b"1")).status == 200
+        for client in clients:
+            client.socket.settimeout(5)
+        newcomer = stack.enter_context(Client(receiver.port))
+        assert newcomer.ask(delivery(b"2")).status == 200
+        with contextlib.suppress(ConnectionError):
+            assert clients[1].answer() is None
+        assert clients[0].ask(delivery(b"3")).status == 200
+    assert recorded(path) == [b"1", b"2", b"3"]
+
+
+def test_one_address_has_no_more_than_its_share(store):
+    with receiving(store, most_per_address=2) as receiver, contextlib.ExitStack() as stack:
+        first, second, third = (stack.enter_context(Client(receiver.port)) for _ in range(3))
+        assert third.ask(request("GET", "/healthz")).status == 200
+        assert second.ask(request("GET", "/healthz")).status == 200
+        with contextlib.suppress(ConnectionError):
+            assert first.answer() is None
+
+
+def members(receiver):
+    return list(receiver.receiver._crowd.members())
+
+
+def busy(receiver):
+    return sum(member.busy for member in members(receiver))
+
+
+def held(receiver):
+    return receiver.receiver._crowd._held
 
 
 # -- the end
@@ -656,14 +726,14 @@ def test_draining_answers_what_is_in_flight_and_ends_what_is_idle(slow, path):
 def test_draining_waits_for_a_body_but_not_for_ever(store, path):
     with receiving(store) as receiver, Client(receiver.port) as client:
         client.send(delivery(BODY)[:-1])
-        until(lambda: receiver.receiver._busy)
+        until(lambda: any(member.engaged for member in members(receiver)))
         receiver.stop()
-        until(lambda: receiver.receiver._closing)
+        until(lambda: receiver.receiver.closing)
         answer = client.ask(BODY[-1:])
         assert (answer.status, answer.closes) == (200, True)
     with receiving(store, drain=0.05) as receiver, Client(receiver.port) as client:
         client.send(delivery(b"never whole")[:-1])
-        until(lambda: receiver.receiver._busy)
+        until(lambda: any(member.engaged for member in members(receiver)))
         receiver.stop()
         assert client.answer() is None
         receiver.join()

@@ -343,11 +343,11 @@ def test_a_full_disk_means_503_until_there_is_room(tmp_path, small_disk, workers
 
 def test_too_many_connections_do_not_flood_the_log_nor_stop_the_deliveries(tmp_path):
     with contextlib.ExitStack() as stack:
-        limited = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh")
+        limited = ("sh", "-c", 'ulimit -n 100; exec "$@"', "sh")
         served = stack.enter_context(serving(tmp_path, before=limited))
         first = stack.enter_context(Client(served.port))
         assert first.ask(delivery(b"1")).status == 200
-        crowd = [stack.enter_context(Client(served.port)) for _ in range(100)]
+        crowd = [stack.enter_context(Client(served.port)) for _ in range(200)]
         assert first.ask(delivery(b"2")).status == 200
         for client in crowd:
             client.close()

@@ -15,7 +15,7 @@ class Failing:
     """A pipeline whose first batches fail."""
 
     def __init__(self, pipeline, *errors):
-        self.pipeline, self.errors = pipeline, list(errors)
+        self.pipeline, self.errors, self.store = pipeline, list(errors), pipeline.store
 
     def process(self):
         if self.errors:
@@ -32,11 +32,7 @@ def worked(pipeline, **more):
     """Run a worker until it has nothing to do."""
     stop = threading.Event()
 
-    class Idle(threading.Event):
-        def wait(self, timeout=None):
-            stop.set()
-
-    return work(pipeline, stop, wake=Idle(), poll=0.001, **more)
+    return work(pipeline, stop, wait=lambda _: stop.set(), poll=0.001, **more)
 
 
 def test_it_processes_what_is_recorded(pipeline):
@@ -71,7 +67,7 @@ def test_it_wakes_when_something_is_recorded(backend):
     stop, wake, done = threading.Event(), threading.Event(), threading.Event()
     mine = Pipeline(store=store)
     thread = threading.Thread(
-        target=work, args=(mine, stop), kwargs={"wake": wake, "poll": 3600, "progress": lambda _: done.set()}
+        target=work, args=(mine, stop), kwargs={"wait": wake.wait, "poll": 3600, "progress": lambda _: done.set()}
     )
     thread.start()
     front = backend.open()

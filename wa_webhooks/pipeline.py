@@ -47,8 +47,8 @@ ClaimedT = TypeVar("ClaimedT")
 
 _CHANGES = frozenset(get_args(Change))
 
-KEPT_HEADERS = (signature.HEADER.lower(), "user-agent", "content-type")
-"""Headers that a delivery keeps: what checking its signature again or telling its sender needs."""
+KEPT_HEADERS = (signature.HEADER.lower(), "user-agent", "content-type", "x-request-id")
+"""Headers that a delivery keeps: what checking its signature again or finding it in logs needs."""
 
 _EVENTS_A_TRANSACTION = 250
 """Long transactions would make the front wait for the write lock."""

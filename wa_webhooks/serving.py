@@ -6,13 +6,14 @@ import asyncio
 import errno
 import logging
 import math
+import resource
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -27,7 +28,11 @@ from .worker import work
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 1024
+_ACCEPTED_AT_ONCE = 16
+"""Connections, before the limits are looked at again."""
 _MAINTENANCE = 0.1
+_OTHER_FILES = 64
+"""Files that a receiver's process has open beside its connections, at most."""
 _PORT_PATIENCE = 1.0
 """Seconds to wait for the port of a receiver that was killed: its processes notice a moment later."""
 
@@ -52,6 +57,7 @@ def serve(serving: Serving, *, host: str, port: int, listening: Callable[[str, i
         ConfigError: the address cannot be listened on, or a setting is wrong.
         StoreError: the store cannot be opened.
     """
+    _raise_open_files()
     serving.configure()  # here, so that what is wrong ends the command
     serving.open_front().close()
     if serving.workers:
@@ -67,6 +73,19 @@ def serve(serving: Serving, *, host: str, port: int, listening: Callable[[str, i
         told()
         return _receive(serving, sockets[0], bell, None, maintains=True)
     return Supervisor([*receivers, *workers]).run(told)
+
+
+def _raise_open_files() -> None:
+    """Allow as many open files as the system lets us; connections are files."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _room(settings: Settings) -> Settings:
+    """Have no more connections than open files, so that the last one is closed in good order."""
+    room = max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OTHER_FILES)
+    return replace(settings, most_connections=min(settings.most_connections, room))
 
 
 def listen(host: str, port: int, processes: int) -> list[list[socket.socket]]:
@@ -128,9 +147,12 @@ async def _serve(
         loop.add_reader(lifeline, _settle, stopped_by, signal.SIGTERM)
     loop.set_exception_handler(_AcceptFailures())
     recorder = Recorder(front.append, bell.ring)
-    receiver = Receiver(serving.configure(), recorder, front)
+    receiver = Receiver(_room(serving.configure()), recorder, front)
     loop.add_signal_handler(signal.SIGHUP, _configure_again, receiver, serving.configure)
-    servers = [await loop.create_server(receiver.connection, sock=sock, backlog=_BACKLOG) for sock in sockets]
+    servers = []
+    for sock in sockets:
+        servers.append(await loop.create_server(receiver.connection, sock=sock, backlog=_ACCEPTED_AT_ONCE))
+        sock.listen(_BACKLOG)  # asyncio means both by one number
     maintained = threading.Event()
     maintenance = threading.Thread(
         target=_maintain, args=(serving.open_front, maintained), name="wa-hooks-maintenance"

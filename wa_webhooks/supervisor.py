@@ -173,7 +173,7 @@ class Supervisor:
         give_up = time.monotonic() + self._tell(signal.SIGTERM, name)
         while any(child.role.name == name for child in self._children.values()):
             for child, code in self._dead():
-                if code:
+                if code not in (0, -signal.SIGTERM):  # killed by it before it could see to it: fine
                     logger.warning("a process ended badly", extra={"role": child.role.name, "exit": code})
             if time.monotonic() > give_up:
                 logger.warning("a process does not end and is killed", extra={"role": name})

@@ -33,6 +33,7 @@ def work(
     wait = wait or stop.wait
     while not stop.is_set():
         try:
+            pipeline.store.maintain()
             tally = pipeline.process()
         except Exception as exc:
             fault = not isinstance(exc, StoreError)
@@ -44,7 +45,6 @@ def work(
         total.add(tally)
         if tally.deliveries or tally.events:
             logger.info("processed", extra=_figures(tally))
-            pipeline.store.maintain()
             if progress:
                 progress(total)
         else:

@@ -1,9 +1,9 @@
 """One connection: a stream cut into requests, each handed to the receiver, each answered in its turn.
 
 A connection is always in one of four states. *Reading*: the next head, or the body behind it, is on its way in.
-*Busy*: the receiver has a request and will answer; what the client sends meanwhile waits, a little in the buffer, the
-rest with the client. *Clogged*: the client does not read its answers, so it gets no more. *Ending*: no further request
-is read. Whoever stays in one state for too long meets `expire`.
+*Busy*: the receiver has a request and will answer; what the client sends meanwhile waits, a little of it in the
+buffer, the rest with the client. *Clogged*: the client does not read its answers, so it gets no more. *Ending*: no
+further request is read. Whoever stays in one state for too long meets `expire`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,12 @@ logger = logging.getLogger(__name__)
 
 _MOST_AHEAD = 64 * 2**10
 """Bytes that a client may send ahead while it waits for an answer."""
-_MOST_DISCARDED = 8 * 2**20
-_LINGER = 2.0
+_LINGER = 3.0
 """Seconds to read on after a refusal: closing at once would reset the connection before the answer is read."""
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection. `deadline` is a time of the loop; `held`, how many bytes of bodies it keeps in memory."""
+    """One client's connection. `deadline` is a time of the loop; `held`, bytes of bodies that it keeps in memory."""
 
     def __init__(self, receiver: Receiver, crowd: Crowd) -> None:
         """`crowd` is all connections together, and their limits."""
@@ -44,9 +43,8 @@ class Connection(asyncio.Protocol):
         self._head: Head | None = None
         self._chunks: Chunks | None = None
         self._clogged = self._ending = self._eof = self._paused = False
-        self._discarded = 0
         self.busy = False
-        self.peer = "unknown"
+        self.peer = self.source = "unknown"
         self.request_id = "-"
         self.held = 0
         self.deadline = math.inf
@@ -58,7 +56,7 @@ class Connection(asyncio.Protocol):
         """Enter the crowd, if there is room."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a stream socket
         self._transport = transport
-        self.peer = str((transport.get_extra_info("peername") or ("unknown",))[0])
+        self.peer = self.source = str((transport.get_extra_info("peername") or ("unknown",))[0])
         self.deadline = self._now() + self._receiver.settings.patience
         if not self._crowd.enter(self):
             transport.abort()
@@ -92,9 +90,6 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what came in."""
         if self._ending:
-            self._discarded += len(data)
-            if self._discarded > _MOST_DISCARDED:
-                self.abort()
             return
         self._buffer += data
         if not (self.busy or self._clogged):
@@ -211,9 +206,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(
             render(answer, keep_alive=keep_alive, request_id=self.request_id, head_only=head.method == "HEAD")
         )
-        if keep_alive:
-            self._crowd.touch(self)
-        else:
+        if not keep_alive:
             self.end()
 
     def refuse(self, refusal: Refusal) -> None:
@@ -249,15 +242,15 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing of a request is there."""
-        return not (self.busy or self._seen or self._head or self._ending or self._clogged)
+    def engaged(self) -> bool:
+        """Whether a request's body is on its way in, or its answer on its way out."""
+        return self.busy or self._head is not None or self._clogged
 
     def expire(self) -> None:
         """The deadline is over."""
         if self._ending or self._clogged or (self._handshake and not self._handshake.done()):
             self.abort()
-        elif self.idle:
+        elif not (self._seen or self._head):
             self.end()
         else:
             self.refuse(Refusal(HTTPStatus.REQUEST_TIMEOUT, "The request did not come in time.", cause="slow"))

@@ -1,14 +1,15 @@
 """All connections together: how many there may be, and how much they may keep in memory.
 
-When there is no room, whoever was of least use lately gives way, so that those who send signed deliveries stay: the
-crowd is kept in the order of their last answer.
+When there is no room, somebody gives way: first of those that have not sent a signed delivery yet, then of the rest,
+in each case whoever has not for the longest time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ _SWEEP = 0.25
 
 
 class Crowd:
-    """Connections, least useful first."""
+    """Connections: strangers, and those that have sent a signed delivery, each with the longest silent first."""
 
     def __init__(
         self, *, most: int, most_per_address: int, unlimited: Container[str], dropped: Callable[[Connection], None]
@@ -34,7 +35,8 @@ class Crowd:
         self._most_per_address = most_per_address
         self._unlimited = unlimited
         self._dropped = dropped
-        self._members: dict[Connection, None] = {}
+        self._strangers: dict[Connection, None] = {}
+        self._known: dict[Connection, None] = {}
         self._per_address: Counter[str] = Counter()
         self._receiving: dict[Connection, None] = {}  # bodies on their way in, the longest first
         self._held = 0
@@ -45,17 +47,17 @@ class Crowd:
         if self._per_address[address] >= self._most_per_address and address not in self._unlimited:
             room = self._drop(address)
         else:
-            room = len(self._members) < self._most or self._drop(None)
+            room = len(self._strangers) + len(self._known) < self._most or self._drop(None)
         if room:
-            self._members[connection] = None
+            self._strangers[connection] = None
             self._per_address[address] += 1
         else:
             self._dropped(connection)
         return room
 
     def _drop(self, address: str | None) -> bool:
-        """Let the least useful go that waits for no answer, of one address if one is given."""
-        for member in self._members:
+        """Let one go that waits for no answer, of one address if one is given."""
+        for member in self.members():
             if not member.busy and address in (None, member.peer):
                 self._dropped(member)
                 self.leave(member)
@@ -64,15 +66,17 @@ class Crowd:
         return False
 
     def touch(self, connection: Connection) -> None:
-        """It was of use: it goes last."""
-        if connection in self._members:
-            del self._members[connection]
-            self._members[connection] = None
+        """It has sent a signed delivery: it goes last."""
+        if self._known.pop(connection, connection) is None or self._strangers.pop(connection, connection) is None:
+            self._known[connection] = None
+
+    def members(self) -> Iterator[Connection]:
+        """All, in the order in which they give way."""
+        return itertools.chain(self._strangers, self._known)
 
     def leave(self, connection: Connection) -> None:
         """It is gone."""
-        if connection in self._members:
-            del self._members[connection]
+        if self._known.pop(connection, connection) is None or self._strangers.pop(connection, connection) is None:
             self._per_address[connection.peer] -= 1
             if not self._per_address[connection.peer]:
                 del self._per_address[connection.peer]
@@ -106,15 +110,15 @@ class Crowd:
         while True:
             await asyncio.sleep(_SWEEP)
             now = loop.time()
-            for connection in [member for member in self._members if member.deadline < now]:
+            for connection in [member for member in self.members() if member.deadline < now]:
                 connection.expire()
 
     async def disperse(self, patience: float) -> None:
         """End connections as soon as they wait for no answer, within `patience` seconds; then all."""
         give_up = asyncio.get_running_loop().time() + patience
-        for member in [member for member in self._members if member.idle]:
+        for member in [member for member in self.members() if not member.engaged]:
             member.end()
-        while self._members and asyncio.get_running_loop().time() < give_up:
+        while self._per_address and asyncio.get_running_loop().time() < give_up:  # noqa: ASYNC110 - members go one by one
             await asyncio.sleep(0.01)
-        for member in list(self._members):
+        for member in list(self.members()):
             member.abort()

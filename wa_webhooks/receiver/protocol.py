@@ -92,7 +92,7 @@ def cut_head(buffer: bytearray, start: int) -> bytes | None:
         if len(buffer) >= LONGEST_HEAD:
             raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large.", cause="too-large")
         line_end = buffer.find(b"\r\n")
-        if _BARE_LF.search(buffer, max(0, start - 1)) or not _START.match(buffer):
+        if _BARE_LF.search(buffer, max(0, start - 1)) or (buffer and not _START.match(buffer)):
             raise _fault(bytes(buffer))
         if line_end >= 0 and not _REQUEST_LINE.match(buffer):
             raise _fault(bytes(buffer[:line_end]))
@@ -204,12 +204,7 @@ class Chunks:
                 if not self._data(buffer):
                     return False
             elif self._ended:
-                if len(buffer) < 2:  # noqa: PLR2004 - the last line end
-                    return False
-                if buffer[:2] != b"\r\n":
-                    raise Refusal(HTTPStatus.BAD_REQUEST, "Trailers are not accepted.")
-                del buffer[:2]
-                return True
+                return _line_end(buffer, "Trailers are not accepted.")
             elif not self._size(buffer):
                 return False
 
@@ -234,13 +229,20 @@ class Chunks:
             self.body += memoryview(buffer)[:data]
             del buffer[:data]
             self._left -= data
-        if self._left > 2 or len(buffer) < 2:  # noqa: PLR2004 - the line end after the data
+        if self._left > 2 or not _line_end(buffer, "A chunk is malformed."):  # noqa: PLR2004 - the line end's length
             return False
-        if buffer[:2] != b"\r\n":
-            raise Refusal(HTTPStatus.BAD_REQUEST, "A chunk is malformed.")
-        del buffer[:2]
         self._left = 0
         return True
+
+
+def _line_end(buffer: bytearray, otherwise: str) -> bool:
+    """Take a line end off the front of `buffer`; return whether it was all there."""
+    if not b"\r\n".startswith(buffer[:2]):
+        raise Refusal(HTTPStatus.BAD_REQUEST, otherwise)
+    if len(buffer) < 2:  # noqa: PLR2004 - as above
+        return False
+    del buffer[:2]
+    return True
 
 
 def render(answer: Answer, *, keep_alive: bool, request_id: str, head_only: bool = False) -> bytes:

@@ -11,6 +11,7 @@ so that Meta sends it again. A request takes this way:
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import logging
 import secrets
@@ -22,11 +23,12 @@ from http import HTTPStatus
 from .. import signature
 from ..errors import HandshakeRefusedError, SignatureError, StoreError
 from ..pipeline import KEPT_HEADERS, receive
-from ..stores.base import Store
+from ..stores.base import Rejection, Store
 from .connection import Connection
 from .crowd import Crowd
 from .protocol import FRAMING, Answer, Head, Refusal
 from .recorder import Recorder
+from .rejections import Rejections
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ _UNSIGNED = "The signature is missing or wrong."
 _RECORDED = Answer(text="ok\n")
 _NOT_RECORDED = Answer(status=HTTPStatus.SERVICE_UNAVAILABLE, text="The delivery was not recorded; send it again.\n")
 _SIGNATURE = signature.HEADER.lower()
+_FLUSH = 1.0
+"""Seconds between writes of what was rejected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +82,8 @@ class Receiver:
             unlimited=(),
             dropped=self._dropped,
         )
-        self._sweeping = asyncio.ensure_future(self._crowd.sweep())
+        self._rejections = Rejections(store)
+        self._regularly = [asyncio.ensure_future(task) for task in (self._crowd.sweep(), self._keep_rejections())]
 
     def connection(self) -> Connection:
         """Return the protocol of a new connection."""
@@ -127,26 +132,25 @@ class Receiver:
                 head.headers,
                 secrets=self.settings.app_secrets,
                 received_at=datetime.now(UTC),
-                source_ip=connection.peer,
+                source_ip=connection.source,
             )
         except SignatureError as exc:
-            extra = {"request_id": connection.request_id, "source": connection.peer, "bytes": len(body)}
-            logger.warning("delivery refused", extra={**extra, "reason": str(exc)})
+            self._reject(connection, HTTPStatus(exc.http_status), "signature-wrong", str(exc), body=body)
             return Answer(status=HTTPStatus(exc.http_status), text=f"{_UNSIGNED}\n")
+        self._crowd.touch(connection)
         self._recorder.record(
             delivery, lambda error: connection.answer(_RECORDED if error is None else _NOT_RECORDED)
         )
         return None
 
     def _handshake(self, head: Head, connection: Connection) -> Answer:
-        extra = {"request_id": connection.request_id, "source": connection.peer}
         try:
             answer = signature.challenge(head.query, self.settings.verify_token or "")
         except HandshakeRefusedError as exc:
             reason = str(exc) if self.settings.verify_token else "no verify token is configured"
-            logger.warning("handshake refused", extra={**extra, "reason": reason})
+            self._reject(connection, HTTPStatus(exc.http_status), "handshake", reason)
             return Answer(status=HTTPStatus(exc.http_status), text="The verification was refused.\n")
-        logger.info("handshake answered", extra=extra)
+        logger.info("handshake answered", extra={"request_id": connection.request_id, "source_ip": connection.source})
         return Answer(text=answer)
 
     def _check_readiness(self, connection: Connection) -> None:
@@ -159,24 +163,48 @@ class Receiver:
 
     def refused(self, refusal: Refusal, head: Head | None, connection: Connection) -> None:
         """Take note of a refusal."""
-        extra = {
-            "request_id": connection.request_id,
-            "source": connection.peer,
-            "status": refusal.status.value,
-            "reason": refusal.sentence,
-        }
-        if head:
-            extra |= {"method": head.method, "path": head.path[:200]}
-        logger.warning("request refused", extra=extra)
+        size = head.length if head else None
+        self._reject(connection, refusal.status, refusal.cause, refusal.sentence, size=size, head=head)
 
     def _dropped(self, connection: Connection) -> None:
-        logger.warning("connection dropped: there are too many", extra={"source": connection.peer})
+        self._reject(connection, HTTPStatus.SERVICE_UNAVAILABLE, "connections", "There are too many connections.")
+
+    def _reject(
+        self,
+        connection: Connection,
+        status: HTTPStatus,
+        cause: str,
+        detail: str,
+        *,
+        body: bytes | None = None,
+        size: int | None = None,
+        head: Head | None = None,
+    ) -> None:
+        rejection = Rejection(
+            at=datetime.now(UTC),
+            status=status.value,
+            cause=cause,
+            source_ip=connection.source,
+            size=size if body is None else len(body),
+            body_sha256=None if body is None else hashlib.sha256(body).hexdigest(),
+            request_id=connection.request_id,
+            detail=detail,
+        )
+        self._rejections.add(rejection, f"{head.method} {head.path[:200]}" if head else None)
+
+    async def _keep_rejections(self) -> None:
+        while True:
+            await asyncio.sleep(_FLUSH)
+            if self._rejections:
+                self._recorder.post(self._rejections.flush)
 
     async def drain(self) -> None:
         """End idle connections and wait for the busy ones, within the limit."""
         self.closing = True
         await self._crowd.disperse(self.settings.drain)
-        self._sweeping.cancel()
+        for task in self._regularly:
+            task.cancel()
+        self._recorder.post(self._rejections.flush)
 
 
 def _readiness(probe: asyncio.Task[None]) -> Answer:
