@@ -76,8 +76,8 @@ class Line(NamedTuple):
     def for_people(self) -> str:
         """Return it as a line for a terminal, with its traceback under it."""
         told = " ".join(f"{name}={value}" for name, value in self.more.items())
-        at = datetime.fromtimestamp(self.at, UTC)
-        line = f"{at:%H:%M:%S} {self.level:<7} {self.event} {told}".rstrip()
+        at = datetime.fromtimestamp(self.at, UTC).isoformat()  # without libc, whose locks a fork may find taken
+        line = f"{at[11:19]} {self.level:<7} {self.event} {told}".rstrip()
         return f"{line}\n{self.exception}" if self.exception else line
 
     def as_json(self) -> str:
@@ -108,13 +108,12 @@ class Writer(logging.Handler):
         _writers.add(self)
 
     def begin(self) -> None:
-        """Start with nothing that waits, on a new thread."""
+        """Start with nothing that waits. The thread comes with the first line: best forked is who has none."""
         self._queue: SimpleQueue[Line | str | None] = SimpleQueue()
         self._counting = threading.Lock()
         self._dropped = 0
         self._torn = False
-        self._thread = threading.Thread(target=self._run, name="wa-hooks-logs", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record's words; its JSON is made on the thread."""
@@ -128,16 +127,25 @@ class Writer(logging.Handler):
 
     def say(self, told: str, record: Mapping[str, object]) -> None:
         """Write a line that is no log."""
-        self._put(told if self._terminal else json.dumps(record))
+        self.acquire()
+        try:
+            self._put(told if self._terminal else json.dumps(record))
+        finally:
+            self.release()
 
     def close(self) -> None:
         """Write what waits, for two seconds at most."""
         _writers.discard(self)
-        self._queue.put(None)
-        self._thread.join(_AT_EXIT)
+        if self._thread:
+            self._queue.put(None)
+            self._thread.join(_AT_EXIT)
         super().close()
 
     def _put(self, line: Line | str) -> None:
+        """Take a line, under the handler's lock."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="wa-hooks-logs", daemon=True)
+            self._thread.start()
         if self._queue.qsize() < self._most:
             self._queue.put(line)
         else:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from wa_hooks_cli.main import EXIT_CODES, app, main
+from wa_webhooks.stores.base import CAUSES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -98,6 +99,11 @@ def test_what_the_readme_says_to_type_works(tmp_path, monkeypatch):
         receiver.terminate()
         receiver.wait()
         receiver.stderr.close()
+
+
+def test_what_to_do_about_each_cause_of_a_rejection_is_said():
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    assert re.findall(r"^\| `([a-z-]+)` \| \d{3}", operations, re.MULTILINE) == list(CAUSES)
 
 
 @pytest.mark.parametrize("document", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])

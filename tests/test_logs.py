@@ -228,10 +228,10 @@ def free_port():
 
 
 @contextlib.contextmanager
-def receiver(folder, stderr, *, before=()):
+def receiver(folder, stderr, *options, before=()):
     """A `serve` whose port is known without reading its stderr. It ends well, within ten seconds after SIGTERM."""
     port = free_port()
-    command = [*before, *serve_command(folder / "log.db", "--port", str(port))]
+    command = [*before, *serve_command(folder / "log.db", "--port", str(port), *options)]
     process = subprocess.Popen(command, env=serve_environment(), cwd=folder, stderr=stderr, stdout=subprocess.DEVNULL)
     try:
         until(lambda: answers(port), "it does not listen")
@@ -263,10 +263,11 @@ def assert_it_works(port, folder):
 
 
 @pytest.mark.processes
-def test_a_stderr_that_nobody_reads_holds_up_nobody(tmp_path, pipe):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_stderr_that_nobody_reads_holds_up_nobody(tmp_path, pipe, processes):
     reader, writing = pipe
     fill(writing)
-    with receiver(tmp_path, writing) as port:
+    with receiver(tmp_path, writing, "--processes", str(processes)) as port:
         assert_it_works(port, tmp_path)
         found = [emptied(reader)]  # somebody reads after all: nothing was lost
         until(lambda: found.append(emptied(reader)) or b'"recorded"' in found[-1])
