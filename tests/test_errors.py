@@ -10,6 +10,7 @@ from wa_webhooks.errors import WaHooksError
 TABLE = {  # class: (HTTP status, exit code, whether it passes by itself)
     "WaHooksError": (500, 1, False),
     "ConfigError": (500, 2, False),
+    "WhoisError": (500, 3, True),
     "SignatureError": (401, 3, False),
     "SignatureMissingError": (401, 3, False),
     "SignatureMismatchError": (401, 3, False),

@@ -29,6 +29,13 @@ class ConfigError(WaHooksError):
     exit_code = 2
 
 
+class WhoisError(WaHooksError):
+    """The registry of routes gave no answer that can be used."""
+
+    exit_code = 3
+    transient = True
+
+
 class SignatureError(WaHooksError):
     """The request is not signed with a known app secret."""
 
