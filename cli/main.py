@@ -14,7 +14,19 @@ from wa_webhooks.errors import WaHooksError
 from wa_webhooks.settings import load_dotenv
 from wa_webhooks.version import __version__
 
-from . import checking, counting, drifting, inspecting, log, networking, rebuilding, replaying, serving, triggering
+from . import (
+    checking,
+    counting,
+    drifting,
+    inspecting,
+    log,
+    networking,
+    rebuilding,
+    replaying,
+    serving,
+    triggering,
+    working,
+)
 
 EXIT_CODES = {
     0: "all well",
@@ -53,7 +65,17 @@ def _root(
 
 
 for module in (
-    serving, replaying, rebuilding, log, counting, drifting, triggering, checking, inspecting, networking,
+    serving,
+    working,
+    replaying,
+    rebuilding,
+    log,
+    counting,
+    drifting,
+    triggering,
+    checking,
+    inspecting,
+    networking,
 ):
     module.register(app)
 

@@ -76,6 +76,10 @@ RetryBaseOption = Annotated[
         help="Wait before the first retry; doubles each time. Ten times as long where a handler is at fault.",
     ),
 ]
+LogLevelOption = Annotated[
+    str,
+    typer.Option("--log-level", envvar="WA_HOOKS_LOG_LEVEL", help="debug, info, warning or error."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", envvar="WA_HOOKS_JSON", help="JSON lines on stdout, not masked.")]
 MaskOption = Annotated[bool, typer.Option("--mask", envvar="WA_HOOKS_MASK", help="Mask people's data in --json.")]
 UnmaskOption = Annotated[

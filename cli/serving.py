@@ -1,13 +1,13 @@
-"""`serve` and `work`."""
+"""`serve`: the receiver, with its workers."""
 
 from __future__ import annotations
 
 import os
 import re
 import signal
-import threading
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -16,68 +16,137 @@ from .options import (
     AccountsOption,
     AttemptsOption,
     HandlersOption,
+    LogLevelOption,
     NumbersOption,
     RetryBaseOption,
     StoreOption,
 )
 
 if TYPE_CHECKING:
-    import logging
-
+    from wa_webhooks.networks import Networks
     from wa_webhooks.pipeline import Pipeline
+    from wa_webhooks.receiver.server import Settings
 
 _FRONT_PATIENCE = 5.0
 """Seconds to wait for the write lock before a delivery is answered 503."""
+_FORWARDED = ("x-forwarded-for", "forwarded")
+_META_CLIENT = "client.webhooks.fbclientcerts.com"
 
-LogLevelOption = Annotated[
+HostOption = Annotated[str, typer.Option("--host", envvar="WA_HOOKS_HOST", help="Address to listen on.")]
+PortOption = Annotated[int, typer.Option("--port", envvar="WA_HOOKS_PORT", min=0, max=65535, help="0: any free.")]
+PathOption = Annotated[str, typer.Option("--path", envvar="WA_HOOKS_PATH", help="Path of the callback URL.")]
+ProcessesOption = Annotated[
+    int,
+    typer.Option("--processes", envvar="WA_HOOKS_PROCESSES", min=1, max=64, help="Receivers that share the port."),
+]
+WorkersOption = Annotated[
+    int,
+    typer.Option(
+        "--workers", envvar="WA_HOOKS_WORKERS", min=0, help="Processes that process; 0: run `work` elsewhere."
+    ),
+]
+MaxBodyOption = Annotated[
+    int, typer.Option("--max-body", envvar="WA_HOOKS_MAX_BODY", min=1, help="Largest body, in bytes.")
+]
+MaxConnectionsOption = Annotated[
+    int,
+    typer.Option(
+        "--max-connections",
+        envvar="WA_HOOKS_MAX_CONNECTIONS",
+        min=1,
+        help="Per receiver. Beyond, one is closed that has sent nothing signed lately.",
+    ),
+]
+MaxPerAddressOption = Annotated[
+    int,
+    typer.Option(
+        "--max-connections-per-address",
+        envvar="WA_HOOKS_MAX_CONNECTIONS_PER_ADDRESS",
+        min=1,
+        help="Likewise, of one address that is no trusted proxy.",
+    ),
+]
+NetworksOption = Annotated[
+    str | None,
+    typer.Option(
+        "--allow-networks",
+        envvar="WA_HOOKS_ALLOW_NETWORKS",
+        metavar="FILE|CIDRS",
+        help="Take webhooks from these networks alone; see `wa-hooks networks`. Default: all.",
+    ),
+]
+ProxiesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--trust-proxies",
+        envvar="WA_HOOKS_TRUST_PROXIES",
+        metavar="CIDRS",
+        help="Proxies that are believed where a request comes from. Default: none.",
+    ),
+]
+ForwardedOption = Annotated[
     str,
-    typer.Option("--log-level", envvar="WA_HOOKS_LOG_LEVEL", help="debug, info, warning or error."),
+    typer.Option(
+        "--forwarded-header",
+        envvar="WA_HOOKS_FORWARDED_HEADER",
+        metavar="NAME",
+        help="The header in which they say it: x-forwarded-for or forwarded.",
+    ),
+]
+CertificateOption = Annotated[
+    Path | None,
+    typer.Option("--tls-cert", envvar="WA_HOOKS_TLS_CERT", metavar="FILE", help="Speak TLS with this chain (PEM)."),
+]
+KeyOption = Annotated[
+    Path | None, typer.Option("--tls-key", envvar="WA_HOOKS_TLS_KEY", metavar="FILE", help="Its key (PEM).")
+]
+ClientCaOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-client-ca",
+        envvar="WA_HOOKS_TLS_CLIENT_CA",
+        metavar="FILE",
+        help="Take webhooks only from clients with a certificate of this authority (PEM), and with --client-name.",
+    ),
+]
+ClientNameOption = Annotated[
+    str,
+    typer.Option("--client-name", envvar="WA_HOOKS_CLIENT_NAME", help="The name in the client's certificate."),
+]
+ClientHeaderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--client-cert-header",
+        envvar="WA_HOOKS_CLIENT_CERT_HEADER",
+        metavar="NAME",
+        help="The header in which trusted proxies tell the subject of the certificate that they have checked.",
+    ),
 ]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the app."""
+    """Add the command to the app."""
     app.command()(serve)
-    app.command()(work)
 
 
 def serve(
     store: StoreOption = options.DEFAULT_STORE_URL,
-    host: Annotated[str, typer.Option("--host", envvar="WA_HOOKS_HOST", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", envvar="WA_HOOKS_PORT", min=0, max=65535, help="0: any free.")
-    ] = 8080,
-    path: Annotated[
-        str, typer.Option("--path", envvar="WA_HOOKS_PATH", help="Path of the callback URL.")
-    ] = "/webhook",
-    processes: Annotated[
-        int, typer.Option("--processes", envvar="WA_HOOKS_PROCESSES", min=1, max=64, help="Receivers on the port.")
-    ] = 1,
-    workers: Annotated[
-        int,
-        typer.Option("--workers", envvar="WA_HOOKS_WORKERS", min=0, help="0: receive only; run `work` elsewhere."),
-    ] = 1,
-    max_connections: Annotated[
-        int,
-        typer.Option(
-            "--max-connections",
-            envvar="WA_HOOKS_MAX_CONNECTIONS",
-            min=1,
-            help="Per receiver. Beyond, the one that was of least use lately is closed.",
-        ),
-    ] = 4000,
-    max_per_address: Annotated[
-        int,
-        typer.Option(
-            "--max-connections-per-address",
-            envvar="WA_HOOKS_MAX_CONNECTIONS_PER_ADDRESS",
-            min=1,
-            help="Likewise, of one address.",
-        ),
-    ] = 1000,
-    max_body: Annotated[
-        int, typer.Option("--max-body", envvar="WA_HOOKS_MAX_BODY", min=1, help="Largest body, in bytes.")
-    ] = 4_000_000,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8080,
+    path: PathOption = "/webhook",
+    processes: ProcessesOption = 1,
+    workers: WorkersOption = 1,
+    max_body: MaxBodyOption = 4_000_000,
+    max_connections: MaxConnectionsOption = 4000,
+    max_per_address: MaxPerAddressOption = 1000,
+    allow_networks: NetworksOption = None,
+    trust_proxies: ProxiesOption = None,
+    forwarded_header: ForwardedOption = _FORWARDED[0],
+    tls_cert: CertificateOption = None,
+    tls_key: KeyOption = None,
+    tls_client_ca: ClientCaOption = None,
+    client_name: ClientNameOption = _META_CLIENT,
+    client_cert_header: ClientHeaderOption = None,
     handlers: HandlersOption = None,
     allow_accounts: AccountsOption = None,
     allow_numbers: NumbersOption = None,
@@ -88,24 +157,27 @@ def serve(
     """Receive webhooks, record them, and process them.
 
     Needs WHATSAPP_APP_SECRET; WHATSAPP_VERIFY_TOKEN to answer Meta's verification of the callback URL.
-    GET /healthz says that it is alive, GET /readyz that it can record. SIGTERM drains and exits 0.
+    GET /healthz says that it is alive, GET /readyz that it can record. SIGTERM drains and exits 0. SIGHUP reads
+    secrets, networks and certificates again.
     """
+    import logging
+
     from wa_webhooks import serving, settings
-    from wa_webhooks.errors import ConfigError
-    from wa_webhooks.receiver.server import Settings
     from wa_webhooks.stores import open_store
 
-    if not re.fullmatch(r"/[!-~]*", path) or set(path) & set("?#") or path in ("/healthz", "/readyz"):
-        raise ConfigError(f"{path!r} is no path for the callback URL", hint="Write it like /webhook.")
+    from . import logs
 
     def configure() -> Settings:
-        return Settings(
-            app_secrets=settings.app_secrets(),
-            verify_token=settings.verify_token(),
-            path=path,
-            largest_body=max_body,
-            most_connections=max_connections,
-            most_per_address=max_per_address,
+        settings.load_dotenv(Path.cwd())
+        return _settings(
+            path,
+            max_body=max_body,
+            connections=(max_connections, max_per_address),
+            networks=allow_networks,
+            proxies=trust_proxies,
+            forwarded=forwarded_header,
+            tls=(tls_cert, tls_key, tls_client_ca),
+            client=(client_name, client_cert_header),
         )
 
     def open_pipeline() -> Pipeline:
@@ -118,13 +190,15 @@ def serve(
             base=retry_base,
         )
 
-    logger = _logs(log_level)
-
     def listening(at: str, on: int) -> None:
-        _say_listening(at, on, path, store)
+        shown = f"{'https' if tls_cert else 'http'}://{f'[{at}]' if ':' in at else at}:{on}{path}"
+        said = {"event": "listening", "host": at, "port": on, "path": path, "store": store, "pid": os.getpid()}
+        logs.say(f"listening on {shown}, recording into {store}", said)
         if settings.verify_token() is None:
             logger.warning("no verify token is set: Meta's check of the callback URL will be refused")
 
+    logs.configure(log_level)
+    logger = logging.getLogger(__name__)
     served = serving.Serving(
         configure=configure,
         open_front=partial(open_store, store, front=True, busy_timeout=_FRONT_PATIENCE),
@@ -137,92 +211,66 @@ def serve(
     return 130 if by == signal.SIGINT else 0
 
 
-def _check_run(pipeline: Pipeline, run: str, handlers: str | None) -> None:
-    """Refuse to finish a run that there is not, or without the handlers that it had."""
-    from wa_webhooks.errors import HandlersMissingError, NothingMatchesError
+def _settings(
+    path: str,
+    *,
+    max_body: int,
+    connections: tuple[int, int],
+    networks: str | None,
+    proxies: str | None,
+    forwarded: str,
+    tls: tuple[Path | None, Path | None, Path | None],
+    client: tuple[str, str | None],
+) -> Settings:
+    """What the options say, and the secrets of the environment, once they make sense together."""
+    from wa_webhooks import settings
+    from wa_webhooks.errors import ConfigError
+    from wa_webhooks.receiver.server import Settings
+    from wa_webhooks.tls import server_context
 
-    found = pipeline.store.get("run", run)
-    if found is None:
-        raise NothingMatchesError(f"there is no run {run}")
-    had = found["scope"].get("handlers")
-    if had and had != handlers:
-        raise HandlersMissingError(f"the run had handlers of its own: {had}", hint=f"Add --handlers {had}.")
-
-
-def _logs(level: str) -> logging.Logger:
-    import logging
-
-    from . import logs
-
-    logs.configure(level)
-    return logging.getLogger(__name__)
-
-
-def _say_listening(host: object, port: object, path: str, store: str) -> None:
-    from . import logs
-
-    shown = f"[{host}]" if ":" in str(host) else host
-    logs.say(
-        f"listening on http://{shown}:{port}{path}, recording into {store}",
-        {"event": "listening", "host": host, "port": port, "path": path, "store": store, "pid": os.getpid()},
+    certificate, key, client_ca = tls
+    name, header = client
+    if not re.fullmatch(r"/[!-~]*", path) or set(path) & set("?#") or path in ("/healthz", "/readyz"):
+        raise ConfigError(f"{path!r} is no path for the callback URL", hint="Write it like /webhook.")
+    if forwarded not in _FORWARDED:
+        raise ConfigError(f"{forwarded!r} is no forwarding header", hint=f"It is {' or '.join(_FORWARDED)}.")
+    if (key or client_ca) and not certificate:
+        raise ConfigError("--tls-key and --tls-client-ca need --tls-cert")
+    if header and client_ca:
+        raise ConfigError("--client-cert-header is for proxies that speak TLS, --tls-client-ca for speaking it here")
+    if header and not proxies:
+        raise ConfigError("--client-cert-header needs --trust-proxies: anybody else could write the header")
+    return Settings(
+        app_secrets=settings.app_secrets(),
+        verify_token=settings.verify_token(),
+        path=path,
+        largest_body=max_body,
+        most_connections=connections[0],
+        most_per_address=connections[1],
+        networks=_networks(networks, "--allow-networks"),
+        proxies=_networks(proxies, "--trust-proxies"),
+        forwarded=cast("Literal['x-forwarded-for', 'forwarded']", forwarded),
+        tls=server_context(certificate, key, client_ca) if certificate else None,
+        client_name=name if header or client_ca else None,
+        client_header=header,
     )
 
 
-def work(
-    store: StoreOption = options.DEFAULT_STORE_URL,
-    drain: Annotated[
-        bool, typer.Option("--drain", envvar="WA_HOOKS_DRAIN", help="Exit when nothing is due any more.")
-    ] = False,
-    run: Annotated[
-        str | None, typer.Option("--run", metavar="RUN", help="Only what an interrupted run left; then exit.")
-    ] = None,
-    poll: Annotated[
-        float,
-        typer.Option("--poll", envvar="WA_HOOKS_POLL", min=0.01, metavar="SECONDS", help="Look again after."),
-    ] = 0.5,
-    handlers: HandlersOption = None,
-    allow_accounts: AccountsOption = None,
-    allow_numbers: NumbersOption = None,
-    max_attempts: AttemptsOption = options.DEFAULT_ATTEMPTS,
-    retry_base: RetryBaseOption = options.DEFAULT_RETRY_BASE,
-    log_level: LogLevelOption = "info",
-) -> int:
-    """Process what is recorded, without receiving.
+def _networks(text: str | None, option: str) -> Networks:
+    """The networks that an option names, or the file that it names holds."""
+    from wa_webhooks.errors import ConfigError
+    from wa_webhooks.networks import Networks
 
-    Also what is due again. Run as many as you like, on one store.
-
-    With --drain it exits 3 if events failed.
-    """
-    from wa_webhooks import worker
-
-    logger = _logs(log_level)
-    pipeline = options.pipeline(
-        store,
-        handlers=handlers,
-        accounts=allow_accounts,
-        numbers=allow_numbers,
-        attempts=max_attempts,
-        base=retry_base,
-    )
+    if text is None:
+        return Networks()
     try:
-        if run:
-            _check_run(pipeline, run, handlers)
-        if drain or run:
-            tally = pipeline.drain(run_id=run)
-            typer.echo(f"processed {tally.processed}, failed {tally.failed}, dead {tally.dead}", err=True)
-            return 3 if tally.failed or tally.dead else 0
-        stop = threading.Event()
-        caught: list[int] = []
-
-        def on_signal(number: int, _frame: object) -> None:
-            caught.append(number)
-            stop.set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, on_signal)
-        logger.info("working", extra={"store": store, "handlers": handlers or "built in"})
-        worker.work(pipeline, stop, poll=poll)
-        logger.info("stopped")
-    finally:
-        pipeline.store.close()
-    return 130 if signal.SIGINT in caught else 0
+        if Path(text).is_file():
+            text = Path(text).read_text("utf-8")
+        found = Networks.parse(text)
+    except (OSError, UnicodeDecodeError, ConfigError) as exc:
+        raise ConfigError(
+            f"{option}: {exc}", hint="Give a file, or networks like 192.0.2.0/24, comma-separated."
+        ) from exc
+    if not found:
+        raise ConfigError(f"{option} names no network")
+    return found

@@ -177,7 +177,7 @@ def _settle(future: asyncio.Future[int], value: int) -> None:
 
 def _configure_again(receiver: Receiver, configure: Callable[[], Settings]) -> None:
     try:
-        receiver.settings = configure()
+        receiver.configure(_room(configure()))
     except WaHooksError as exc:
         logger.error("settings are not read again, the old ones stay: %s", exc)  # noqa: TRY400 - it says all
     else:

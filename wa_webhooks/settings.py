@@ -13,11 +13,15 @@ _OURS = ("WA_HOOKS_", "WHATSAPP_", "SUPABASE_")
 _NEVER = frozenset({"WA_HOOKS_HANDLERS"})
 """Names code to run: a folder that one happens to stand in must not decide that."""
 
+_loaded: set[str] = set()
+"""Names of variables that come from the file."""
+
 
 def load_dotenv(folder: Path) -> None:
     """Put our variables of the `.env` file in `folder`, if there is one, into the environment.
 
-    What the environment has already stays, and other programs' variables are left alone.
+    What the environment has already stays, and other programs' variables are left alone. Called again, it puts the
+    file's present values in place of those that it put there before.
     """
     file = folder / ".env"
     if not file.is_file():
@@ -28,11 +32,15 @@ def load_dotenv(folder: Path) -> None:
         found = dotenv.dotenv_values(file, interpolate=False)  # a secret may hold a dollar sign
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"cannot read {file}: {exc}") from exc
+    for name in _loaded:
+        os.environ.pop(name, None)
+    _loaded.clear()
     for name, value in found.items():
         sibling = name.removesuffix("_FILE") if name.endswith("_FILE") else f"{name}_FILE"
         taken = os.environ.get(name) or os.environ.get(sibling)
         if value and name.startswith(_OURS) and name not in _NEVER and not taken:
             os.environ[name] = value
+            _loaded.add(name)
 
 
 def app_secrets(env: Mapping[str, str] = os.environ) -> tuple[str, ...]:

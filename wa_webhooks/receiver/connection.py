@@ -12,8 +12,9 @@ import asyncio
 import logging
 import math
 import ssl
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .protocol import Answer, Chunks, Head, Refusal, cut_head, parse_head, render
 
@@ -102,6 +103,10 @@ class Connection(asyncio.Protocol):
         """Keep open for writing what was asked for; whether there is anything."""
         self._eof = True
         return (self.busy or self._clogged) and not self._receiver.settings.tls
+
+    def certificate(self) -> Mapping[str, Any]:
+        """Return the client's, checked; nothing where it gave none."""
+        return (self._transport and self._transport.get_extra_info("peercert")) or {}
 
     def pause_writing(self) -> None:
         """The client does not read: it gets no more answers until it does."""

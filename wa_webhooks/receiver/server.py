@@ -14,14 +14,17 @@ import asyncio
 import hashlib
 import itertools
 import logging
+import re
 import secrets
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import Literal
 
 from .. import signature
 from ..errors import HandshakeRefusedError, SignatureError, StoreError
+from ..networks import Networks, certificate_names, client_address, subject_name
 from ..pipeline import KEPT_HEADERS, receive
 from ..stores.base import Rejection, Store
 from .connection import Connection
@@ -36,6 +39,8 @@ DEFAULT_LARGEST_BODY = 4_000_000
 """Meta sends up to 3 MB."""
 
 REQUEST_ID = "x-request-id"
+_ID = re.compile(r"[\w.:-]{8,64}", re.ASCII)
+_ANY = Networks()
 _HEALTH = ("/healthz", "/readyz")
 _UNSIGNED = "The signature is missing or wrong."
 _RECORDED = Answer(text="ok\n")
@@ -47,7 +52,12 @@ _FLUSH = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How the receiver answers. Times are in seconds, sizes in bytes."""
+    """How the receiver answers. Times are in seconds, sizes in bytes.
+
+    Deliveries are taken from `networks`, all if empty. `proxies` are believed their header `forwarded`.
+    With a `client_name`, the client's certificate has to have this name: that of the connection or, with a
+    `client_header`, the one whose subject a proxy tells there.
+    """
 
     app_secrets: tuple[str, ...] = field(repr=False)
     verify_token: str | None = field(repr=False)
@@ -58,18 +68,20 @@ class Settings:
     drain: float = 10.0
     most_connections: int = 4000
     most_per_address: int = 1000
+    networks: Networks = _ANY
+    proxies: Networks = _ANY
+    forwarded: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
     tls: ssl.SSLContext | None = None
+    client_name: str | None = None
+    client_header: str | None = None
 
 
 class Receiver:
     """Answers requests over one store's recorder."""
 
-    wanted = FRAMING | set(KEPT_HEADERS) | {REQUEST_ID}
-    """Names of the headers that it looks at."""
-
     def __init__(self, settings: Settings, recorder: Recorder, store: Store) -> None:
-        """`store` is used through the recorder's thread alone. `settings` may be replaced at any time."""
-        self.settings = settings
+        """`store` is used through the recorder's thread alone."""
+        self.configure(settings)
         self.closing = False
         self._recorder = recorder
         self._store = store
@@ -79,11 +91,17 @@ class Receiver:
         self._crowd = Crowd(
             most=settings.most_connections,
             most_per_address=settings.most_per_address,
-            unlimited=(),
+            unlimited=settings.proxies,
             dropped=self._dropped,
         )
         self._rejections = Rejections(store)
         self._regularly = [asyncio.ensure_future(task) for task in (self._crowd.sweep(), self._keep_rejections())]
+
+    def configure(self, settings: Settings) -> None:
+        """Answer by these settings from now on."""
+        self.settings = settings
+        named = {settings.forwarded, (settings.client_header or REQUEST_ID).lower()}
+        self.wanted = frozenset(FRAMING | set(KEPT_HEADERS) | named)
 
     def connection(self) -> Connection:
         """Return the protocol of a new connection."""
@@ -95,9 +113,18 @@ class Receiver:
 
     # -- before the body
 
-    def admit(self, head: Head, connection: Connection) -> None:  # noqa: ARG002 - until origins are checked
+    def admit(self, head: Head, connection: Connection) -> None:
         """Refuse what can be refused before its body is read, so that strangers cannot fill the memory."""
-        if head.path == self.settings.path:
+        settings = self.settings
+        if settings.proxies:
+            told = head.headers.get(settings.forwarded)
+            connection.source = client_address(
+                connection.peer, told, trusted=settings.proxies, kind=settings.forwarded
+            )
+            if connection.peer in settings.proxies and _ID.fullmatch(given := head.headers.get(REQUEST_ID, "")):
+                connection.request_id = given
+        if head.path == settings.path:
+            self._check_origin(head, connection)
             allowed = ("GET", "POST")
         elif head.path in _HEALTH:
             allowed = ("GET", "HEAD")
@@ -106,10 +133,26 @@ class Receiver:
         if head.method not in allowed:
             allow = ", ".join(allowed)
             raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, f"Use {allow}.", cause="method", allow=allow)
-        if head.length is not None and head.length > self.settings.largest_body:
+        if head.length is not None and head.length > settings.largest_body:
             raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.", cause="too-large")
         if head.method == "POST" and not signature.is_signature(head.headers.get(_SIGNATURE)):
             raise Refusal(HTTPStatus.UNAUTHORIZED, _UNSIGNED, cause="signature-missing")
+
+    def _check_origin(self, head: Head, connection: Connection) -> None:
+        settings = self.settings
+        if settings.networks and connection.source not in settings.networks:
+            raise Refusal(HTTPStatus.FORBIDDEN, "This address may not send webhooks.", cause="network")
+        if settings.client_name is None:
+            return
+        if settings.client_header is None:
+            trusted = settings.client_name in certificate_names(connection.certificate())
+        else:
+            told = head.headers.get(settings.client_header.lower(), "")
+            trusted = connection.peer in settings.proxies and subject_name(told) == settings.client_name
+        if not trusted:
+            raise Refusal(
+                HTTPStatus.FORBIDDEN, "A client certificate of the right name is needed.", cause="certificate"
+            )
 
     # -- the answer
 
