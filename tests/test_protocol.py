@@ -10,7 +10,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wa_webhooks.receiver.protocol import (
-    FRAMING,
     LONGEST_HEAD,
     LONGEST_TARGET,
     Answer,
@@ -18,6 +17,7 @@ from wa_webhooks.receiver.protocol import (
     Head,
     Refusal,
     cut_head,
+    naming,
     parse_head,
     render,
 )
@@ -33,7 +33,7 @@ def post(headers):
     return head(b"POST /webhook HTTP/1.1", HOST + headers)
 
 
-WANTED = FRAMING | {"x-hub-signature-256", "content-type", "x", "empty", "folded"}
+WANTED = naming(["X-Hub-Signature-256", "Content-Type", "X", "Empty", "Folded"])
 
 
 def parse(raw):

@@ -30,7 +30,7 @@ _LINGER = 3.0
 """Seconds to read on after a refusal: closing at once would reset the connection before the answer is read."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One client's connection. `deadline` is a time of the loop; `held`, bytes of bodies that it keeps in memory."""
 
     def __init__(self, receiver: Receiver, crowd: Crowd) -> None:
@@ -39,6 +39,7 @@ class Connection(asyncio.Protocol):
         self._crowd = crowd
         self._now = asyncio.get_running_loop().time
         self._transport: asyncio.Transport | None = None
+        self._inbox = receiver.inbox
         self._buffer = bytearray()
         self._seen = 0  # of the buffer, in vain, looking for the end of a head
         self._head: Head | None = None
@@ -88,11 +89,15 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._crowd.leave(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's
+        """Return where to put what comes in."""
+        return self._inbox
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Take what came in."""
         if self._ending:
             return
-        self._buffer += data
+        self._buffer += self._inbox[:nbytes]
         if not (self.busy or self._clogged):
             self._advance()
         elif len(self._buffer) > _MOST_AHEAD and self._transport and not self._paused:

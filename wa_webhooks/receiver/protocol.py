@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
@@ -36,6 +36,11 @@ _SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
 _ONCE = frozenset({"content-length", "host", "transfer-encoding", "x-hub-signature-256", "content-type"})
 FRAMING = frozenset({"connection", "content-length", "expect", "host", "transfer-encoding"})
 """Headers that `parse_head` needs itself."""
+
+
+def naming(names: Iterable[str]) -> dict[bytes, str]:
+    """Return the headers of these names for `parse_head`, together with `FRAMING`."""
+    return {name.lower().encode("ascii"): name.lower() for name in (*names, *FRAMING)}
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault
@@ -102,10 +107,10 @@ def cut_head(buffer: bytearray, start: int) -> bytes | None:
     return head
 
 
-def parse_head(head: bytes, wanted: frozenset[str]) -> Head:
+def parse_head(head: bytes, wanted: Mapping[bytes, str]) -> Head:
     """Return the request whose head is `head`, its empty line included, with the headers that are `wanted`.
 
-    `wanted` includes `FRAMING`.
+    `wanted` gives their names by what they are on the wire, in lower case, and includes `FRAMING`; see `naming`.
 
     Raises:
         Refusal: it is malformed or ambiguous, or the length of its body is not stated.
@@ -116,14 +121,15 @@ def parse_head(head: bytes, wanted: frozenset[str]) -> Head:
     method, target, minor, lines = found.groups()
     headers: dict[str, str] = {}
     for raw_name, raw_value in _FIELD.findall(lines):
-        name = raw_name.decode("ascii").lower()
-        if name in wanted:
-            value = raw_value.strip(b"\t ").decode("latin-1")
-            if name in headers:
-                if name in _ONCE:
-                    raise Refusal(HTTPStatus.BAD_REQUEST, "A header that may stand once is repeated.")
-                value = f"{headers[name]}, {value}"
-            headers[name] = value
+        name = wanted.get(raw_name.lower())
+        if name is None:
+            continue
+        value = raw_value.decode("latin-1").strip("\t ")
+        if name in headers:
+            if name in _ONCE:
+                raise Refusal(HTTPStatus.BAD_REQUEST, "A header that may stand once is repeated.")
+            value = f"{headers[name]}, {value}"
+        headers[name] = value
     modern = minor == b"1"
     if modern and "host" not in headers:
         raise Refusal(HTTPStatus.BAD_REQUEST, "The Host header is missing.")

@@ -29,7 +29,7 @@ from ..pipeline import KEPT_HEADERS, receive
 from ..stores.base import Rejection, Store
 from .connection import Connection
 from .crowd import Crowd
-from .protocol import FRAMING, Answer, Head, Refusal
+from .protocol import Answer, Head, Refusal, naming
 from .recorder import Recorder
 from .rejections import Rejections
 
@@ -46,6 +46,7 @@ _UNSIGNED = "The signature is missing or wrong."
 _RECORDED = Answer(text="ok\n")
 _NOT_RECORDED = Answer(status=HTTPStatus.SERVICE_UNAVAILABLE, text="The delivery was not recorded; send it again.\n")
 _SIGNATURE = signature.HEADER.lower()
+_INBOX = 64 * 2**10
 _FLUSH = 1.0
 """Seconds between writes of what was rejected."""
 
@@ -83,6 +84,9 @@ class Receiver:
         """`store` is used through the recorder's thread alone."""
         self.configure(settings)
         self.closing = False
+        # One for all connections: what comes in is taken out of it at once. One made for each read costs more than
+        # all the rest of a request.
+        self.inbox = memoryview(bytearray(_INBOX))
         self._recorder = recorder
         self._store = store
         self._probe: asyncio.Task[None] | None = None
@@ -100,8 +104,7 @@ class Receiver:
     def configure(self, settings: Settings) -> None:
         """Answer by these settings from now on."""
         self.settings = settings
-        named = {settings.forwarded, (settings.client_header or REQUEST_ID).lower()}
-        self.wanted = frozenset(FRAMING | set(KEPT_HEADERS) | named)
+        self.wanted = naming([*KEPT_HEADERS, settings.forwarded, settings.client_header or REQUEST_ID])
 
     def connection(self) -> Connection:
         """Return the protocol of a new connection."""

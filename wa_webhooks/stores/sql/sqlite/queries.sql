@@ -1,8 +1,8 @@
 -- The statements of the SQLite store, each under a line "-- name: <name>". Parameters are named.
 
--- name: append_delivery
-INSERT INTO wa_deliveries (body, headers, source, source_ip, received_at, signature_key, run_id)
-VALUES (:body, :headers, :source, :source_ip, :received_at, :signature_key, :run_id)
+-- name: append_deliveries
+-- The rows follow, as many as there are.
+INSERT INTO wa_deliveries (headers, source, source_ip, received_at, signature_key, run_id, body) VALUES
 
 -- name: adopt_deliveries
 INSERT OR IGNORE INTO wa_delivery_work (delivery_id, run_id, not_before)
