@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from backends import SqliteFile, crm
@@ -41,10 +42,12 @@ def body_of(number):
     return json.dumps({"object": "whatsapp_business_account", "entry": [entry]}).encode()
 
 
-def start(url):
+def start(url, *options):
     environment = {**os.environ, "WHATSAPP_APP_SECRET": SECRET}
-    command = [sys.executable, "-m", "wa_hooks_cli", "serve", "--port", "0", "--store", url, "--log-level", "error"]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    serve = [sys.executable, "-m", "wa_hooks_cli", "serve", "--port", "0", "--store", url, "--log-level", "error"]
+    process = subprocess.Popen(
+        [*serve, *options], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     return process, json.loads(process.stderr.readline())["port"]
 
 
@@ -62,22 +65,30 @@ class Load:
             client.start()
         return clients
 
+    def wait_for(self, more):
+        enough = len(self.acknowledged) + more
+        wait_until(lambda: len(self.acknowledged) >= enough, "enough load")
+
     def _client(self, port, stop):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        try:
-            while not stop.is_set():
-                with self.lock:
-                    body = body_of(next(self.numbers))
-                connection.request("POST", "/webhook", body, {"X-Hub-Signature-256": sign(body, SECRET)})
-                response = connection.getresponse()
-                response.read()
-                if response.status == 200:
-                    with self.lock:
-                        self.acknowledged.add(body)
-        except (OSError, http.client.HTTPException):
-            pass  # the receiver is dead
-        finally:
-            connection.close()
+        while not stop.is_set():
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            try:
+                while not stop.is_set():
+                    self._post(connection)
+            except (OSError, http.client.HTTPException):
+                time.sleep(0.01)  # the receiver is dead, or will be
+            finally:
+                connection.close()
+
+    def _post(self, connection):
+        with self.lock:
+            body = body_of(next(self.numbers))
+        connection.request("POST", "/webhook", body, {"X-Hub-Signature-256": sign(body, SECRET)})
+        response = connection.getresponse()
+        response.read()
+        if response.status == 200:
+            with self.lock:
+                self.acknowledged.add(body)
 
 
 def wait_until(condition, what):
@@ -121,23 +132,50 @@ def test_many_workers_on_one_store_do_everything_once(tmp_path):
     alone.close()
 
 
+def victims(process, how, dice):
+    """Which processes are killed: all, the one that supervises, or any one of its children."""
+    if how == "all":
+        return None
+    if how == "the supervisor":
+        return [process.pid]
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text("ascii").split()
+    return [int(dice.choice(children))]
+
+
 @pytest.mark.processes
-def test_what_was_acknowledged_survives_being_killed(tmp_path):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_was_acknowledged_survives_being_killed(tmp_path, processes):
     backend = SqliteFile(tmp_path)
     backend.open().close()
     load = Load()
-    for kill in range(KILLS):
-        process, port = start(backend.url)
-        stop = threading.Event()
-        before = len(load.acknowledged)
-        clients = load.run(port, stop)
-        enough = random.Random(kill).randrange(20, 200)
-        wait_until(lambda n=before + enough: len(load.acknowledged) >= n, "enough load")
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    dice = random.Random(processes)
+    ways = ["all", "all", "the supervisor", *(["a child"] if Path("/proc/self/task").exists() else [])]
+    process, port, stop, clients = None, 0, threading.Event(), []
+    for _ in range(KILLS):
+        if process is None:
+            process, port = start(backend.url, "--processes", str(processes))
+            stop = threading.Event()
+            clients = load.run(port, stop)
+        load.wait_for(dice.randrange(20, 200))
+        time.sleep(dice.random() / 50)
+        killed = victims(process, dice.choice(ways), dice)
+        if killed is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            os.kill(killed[0], signal.SIGKILL)
+        if killed is None or killed == [process.pid]:
+            process.wait()
+            process.stderr.close()
+            process = None
+            stop.set()
+            for client in clients:
+                client.join()
+    if process:
         stop.set()
         for client in clients:
             client.join()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
         process.stderr.close()
     process, port = start(backend.url)  # the restart takes up what the dead left
     store = backend.open()

@@ -545,6 +545,16 @@ def test_a_store_that_was_deleted_is_not_recorded_into(receiver, path):
     assert ask(receiver.port, "GET", "/readyz").status == 503
 
 
+def test_a_store_that_is_read_only_for_a_while(receiver, store, path):
+    assert ask(receiver.port, headers=signed(b"1"), body=b"1").status == 200
+    store._db.execute("PRAGMA query_only = ON")
+    assert ask(receiver.port, headers=signed(b"2"), body=b"2").status == 503
+    assert ask(receiver.port, "GET", "/readyz").status == 503
+    store._db.execute("PRAGMA query_only = OFF")
+    assert ask(receiver.port, headers=signed(b"3"), body=b"3").status == 200
+    assert recorded(path) == [b"1", b"3"]
+
+
 def test_a_store_that_was_replaced_is_not_recorded_into_unseen(receiver, path, tmp_path):
     assert ask(receiver.port, headers=signed(b"1"), body=b"1").status == 200
     for file in path.parent.glob(path.name + "*"):

@@ -4,12 +4,14 @@ import contextlib
 import http.client
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 from serving import (
@@ -339,6 +341,36 @@ def test_a_full_disk_means_503_until_there_is_room(tmp_path, small_disk, workers
         with contextlib.closing(sqlite3.connect(served.store)) as db:
             assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert "Traceback" not in served.log()
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="NOT TESTED: this system has no prlimit")
+@pytest.mark.parametrize("options", [("--workers", "0"), ("--workers", "1", "--processes", "2")])
+def test_a_disk_that_takes_nothing_means_503_until_it_does(tmp_path, options):
+    with serving(tmp_path, *options) as served:
+        assert ask(served.port, headers=signed(b"1"), body=b"1").status == 200
+        for number in range(3):
+            limit(served, 0)
+            statuses = {ask(served.port, headers=signed(b"lost"), body=b"lost").status for _ in range(4)}
+            assert statuses == {503}
+            assert ask(served.port, "GET", "/readyz").status == 503
+            limit(served, resource.RLIM_INFINITY)
+            body = b"after %d" % number
+            assert ask(served.port, headers=signed(body), body=body).status == 200
+        until(lambda: events(served.store) == 4 * (options[1] != "0"))
+        assert served.end() == 0
+        with contextlib.closing(sqlite3.connect(served.store)) as db:
+            assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert recorded(served.store) == [b"1", b"after 0", b"after 1", b"after 2"]
+    assert "Traceback" not in served.log()
+
+
+def limit(served, size):
+    """How large files may be that the receivers write, in bytes: with none, each write fails, as on a broken disk."""
+    family = [served.process.pid]
+    with contextlib.suppress(FileNotFoundError):
+        family += map(int, Path(f"/proc/{family[0]}/task/{family[0]}/children").read_text("ascii").split())
+    for pid in family:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 def test_too_many_connections_do_not_flood_the_log_nor_stop_the_deliveries(tmp_path):
