@@ -316,7 +316,7 @@ def test_state_is_a_function_of_the_set_of_events(history, seed):
 
 
 ORDER_DEPENDENT = {
-    "names: the last to arrive": ("join_lead", "(:name_at, :name) > (name_at, name)", "1"),
+    "names: the last to arrive": ("join_lead", "(excluded.name_at, excluded.name) > (name_at, name)", "1"),
     "content: the first to arrive": ("join_content", ":content_evidence >= content_evidence", "0"),
     "statuses: the last to arrive": ("join_status", "at = min(at, excluded.at)", "at = excluded.at"),
     "calls: the first to arrive": ("join_call", "at = min(at, excluded.at)", "at = at"),

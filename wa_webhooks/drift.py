@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from typing import Any, get_args
 
@@ -43,7 +43,73 @@ def findings(payload: Any) -> tuple[Finding, ...]:
     """Return what the models do not know in the payload of one event, each once. Never raises."""
     if not isinstance(payload, dict) or not isinstance(payload.get("entry"), list):
         return ()  # no envelope at all is told by the event itself
+    if _is_known(payload):
+        return ()
     return tuple(sorted(set(islice(_in_envelope(payload), _MOST))))
+
+
+def _is_known(payload: dict[str, Any]) -> bool:
+    """Whether there is surely nothing to be found, as nearly always: told in a third of the time of looking."""
+    if not payload.keys() <= _rules(Envelope).keys():
+        return False
+    for entry in _dicts(payload["entry"]):
+        if not entry.keys() <= _rules(Entry).keys():
+            return False
+        for change in _dicts(entry.get("changes")):
+            field, value = change.get("field"), change.get("value")
+            if type(field) is not str or type(value) is not dict or len(change) != len(_OF_A_CHANGE):
+                return False
+            model = Value if field in VALUE_FIELDS else FIELD_MODELS.get(field)
+            if model is None:
+                return False
+            if not _is_known_object(value, model):
+                return False
+    return True
+
+
+_OF_A_CHANGE = ("field", "value")
+_MANY_KEYS = 64
+
+
+def _is_known_object(value: dict[str, Any], model: type[Shape]) -> bool:
+    rest = _to_look_at(model, tuple(value), tuple(map(type, value.values()))) if len(value) <= _MANY_KEYS else None
+    if rest is None:
+        return False
+    for key, rule in rest:  # noqa: SIM110 - a third faster than a generator
+        if not _is_known_value(value[key], rule):
+            return False
+    return True
+
+
+def _is_known_value(value: Any, rule: _Rule) -> bool:
+    if rule.model is None:
+        if rule.check is not None:
+            return value == "" or rule.check(value)
+        return not isinstance(value, str) or value == "" or rule.known is None or value.upper() in rule.known
+    if type(value) is dict:
+        return _is_known_object(value, rule.model)
+    if type(value) is list:
+        return all(type(each) is dict and _is_known_object(each, rule.model) for each in value)
+    return True
+
+
+@lru_cache(maxsize=4096)
+def _to_look_at(
+    model: type[Shape], keys: tuple[str, ...], types: tuple[type, ...]
+) -> tuple[tuple[str, _Rule], ...] | None:
+    """Return the keys whose values have to be looked at, in objects with these keys of these types.
+
+    None where a key or a type is unknown. Objects differ in their values, and hardly in their keys.
+    """
+    rules = _rules(model)
+    looked_at = []
+    for key, kind in zip(keys, types, strict=True):
+        rule = rules.get(key)
+        if rule is None or (kind not in rule.types and kind is not type(None)):
+            return None
+        if kind is not type(None) and (rule.check or rule.model or rule.known):
+            looked_at.append((key, rule))
+    return tuple(looked_at)
 
 
 def _in_envelope(payload: dict[str, Any]) -> Iterator[Finding]:

@@ -112,23 +112,27 @@ class Event:
         return self.change.get("value")
 
 
-_ENCODER = json.JSONEncoder(ensure_ascii=True, check_circular=False, sort_keys=True, separators=(",", ":"))
-
-
 def canonical(value: Any) -> str:
     """Return JSON as escaped ASCII with sorted keys: survives NUL and lone surrogates, equal for equal values."""
+    return "".join(_sorted_chunks(value, 0))
+
+
+def compact(value: Any) -> str:
+    """Return JSON as `canonical` does, but with its keys in the order that they have."""
     return "".join(_chunks(value, 0))
 
 
-def _chunk_maker() -> Callable[[Any, int], Iterable[str]]:
-    """The encoder's inside, made once: `JSONEncoder.encode` makes it anew for every small object."""
+def _chunk_maker(*, sort_keys: bool) -> Callable[[Any, int], Iterable[str]]:
+    """An encoder's inside, made once: `JSONEncoder.encode` makes it anew for every small object."""
+    encoder = json.JSONEncoder(ensure_ascii=True, check_circular=False, sort_keys=sort_keys, separators=(",", ":"))
     make: Any = getattr(json.encoder, "c_make_encoder", None)
     if make is None:  # a Python without the C part
-        return lambda value, _: [_ENCODER.encode(value)]
+        return lambda value, _: [encoder.encode(value)]
     # Circles are not looked for: there are none in what was JSON.
-    fixed = (None, _ENCODER.default, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, True)
+    fixed = (None, encoder.default, json.encoder.encode_basestring_ascii, None, ":", ",", sort_keys, False, True)
     chunks: Callable[[Any, int], Iterable[str]] = make(*fixed)
     return chunks
 
 
-_chunks = _chunk_maker()
+_sorted_chunks = _chunk_maker(sort_keys=True)
+_chunks = _chunk_maker(sort_keys=False)

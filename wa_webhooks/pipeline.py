@@ -133,6 +133,8 @@ class Pipeline:
     sleep: Callable[[float], object] = time.sleep
     lease: float = 60.0
     ignore_handlers: bool = False
+    _given_up: dict[int, Verdict] = field(default_factory=dict, init=False, repr=False)
+    """Verdicts in case the store cannot apply what an event comes to, by the number of the attempt: a batch's."""
 
     def process(self, *, run_id: str | None = None, limit: int = 100) -> Tally:
         """Claim and finish one batch of deliveries and one of due events; an empty tally means nothing was due.
@@ -162,6 +164,7 @@ class Pipeline:
         """Handle what is finished in one transaction, off the end of `left`: bounded in number and in time."""
         batch = _Batch()
         begun = self.clock()
+        self._given_up.clear()
         while left and len(batch.outcomes) < _EVENTS_A_TRANSACTION:
             batch.outcomes.extend(self._outcomes_of(left[-1]))
             claimed = left.pop()
@@ -193,12 +196,25 @@ class Pipeline:
         return patiently(once, sleep=self.sleep)
 
     def _finish(self, batch: _Batch) -> Tally:
+        total = Tally()
+
         def once() -> Tally:
             return self.store.finish(
-                batch.outcomes, now=self.clock(), handler_version=__version__, deliveries=batch.deliveries
+                batch.outcomes,
+                now=self.clock(),
+                handler_version=__version__,
+                deliveries=batch.deliveries,
+                after=len(batch.outcomes) - total.left,
             )
 
-        return patiently(once, sleep=self.sleep)
+        total.left = len(batch.outcomes)
+        while True:
+            tally = patiently(once, sleep=self.sleep)
+            total.left = tally.left
+            tally.left = 0
+            total.add(tally)
+            if not total.left:
+                return total
 
     def _outcomes_of(self, claimed: ClaimedDelivery | ClaimedEvent) -> Iterator[Outcome]:
         """What comes of each event of a delivery, or of the one event."""
@@ -226,7 +242,7 @@ class Pipeline:
             event=event,
             claimed=claimed,
             verdict=verdict,
-            if_not_applied=self._failed(ValueError(), made),
+            if_not_applied=self._given_up.get(made) or self._give_up(made),
             changes=changes,
             handled_by=self._names(event, claimed) if not reason else "",
         )
@@ -249,6 +265,10 @@ class Pipeline:
         if isinstance(claimed, ClaimedEvent) and not self.ignore_handlers:
             names += self.registry.missing(claimed.handled_by)
         return ", ".join(names)
+
+    def _give_up(self, made: int) -> Verdict:
+        self._given_up[made] = self._failed(ValueError(), made)
+        return self._given_up[made]
 
     def _failed(self, exc: BaseException, made: int) -> Verdict:
         again = self.policy.next_attempt(exc, made=made, now=self.clock())

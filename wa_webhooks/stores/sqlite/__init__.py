@@ -8,12 +8,13 @@ from .connection import BACKEND
 from .reading import Reading
 from .rebuilding import Rebuilding
 from .rejecting import Rejecting
+from .runs import Runs
 from .settling import Settling
 
 __all__ = ["SqliteStore"]
 
 
-class SqliteStore(Claims, Settling, Reading, Rebuilding, Rejecting):
+class SqliteStore(Claims, Settling, Runs, Reading, Rebuilding, Rejecting):
     """`Store` over one SQLite file."""
 
     name = BACKEND

@@ -55,7 +55,7 @@ class Claims(Connection):
         with translated(self.path):
             rows = self._leased("leased_deliveries", token)
             if not rows and self._anything(found, "new_deliveries", scope):
-                with self._transaction():
+                with self._transaction(durable=False):
                     self._adopt(run_id)
                     self._lease("lease_delivery", self._within_bounds(found, scope), token, until)
                 rows = self._leased("leased_deliveries", token)
@@ -100,7 +100,7 @@ class Claims(Connection):
             rows = self._leased("leased_events", token)
             found = "due_events_of_run" if run_id else "due_events"
             if not rows and self._anything(found, None, scope):
-                with self._transaction():
+                with self._transaction(durable=False):
                     due = [row["id"] for row in self._db.execute(self._sql[found], scope)]
                     self._lease("lease_event", due, token, until)
                 rows = self._leased("leased_events", token)
@@ -133,7 +133,7 @@ class Claims(Connection):
 
     def release(self, token: str) -> None:
         """See `Store.release`."""
-        with translated(self.path), self._transaction():
+        with translated(self.path), self._transaction(durable=False):
             for name in ("release_deliveries", "release_events"):
                 self._db.execute(self._sql[name], {"token": token})
 

@@ -12,6 +12,7 @@ from typing import Any
 from ...errors import SchemaMismatchError, StoreError, StoreRejectedError, StoreUnavailableError
 from ..sqlfiles import migrations, statements
 from .gate import Gate
+from .statements import Statements
 
 BACKEND = "sqlite"
 TEMPORARY = ""
@@ -22,6 +23,8 @@ _ABSENT = "Name it with --store, or record something first."
 _ASK_AGAIN = 0.0002
 _LATE_CHECKPOINT = 16_000
 """Pages of 8 KiB."""
+_CACHE = 64 * 2**10
+"""KiB that a transaction may change before any of it is written: pages of indexes, mostly."""
 _CHECKPOINT_FROM = 8 * 2**20
 _LARGEST_LEFT_LOG = 64 * 2**20
 """Bytes of the write-ahead log: from when on `maintain` copies it into the file, and when it makes it begin anew."""
@@ -52,6 +55,7 @@ class Connection:
                 check_same_thread=False,
             )
             self._db.row_factory = sqlite3.Row
+            self._statements = Statements(self._db, self._sql)
             try:
                 self._open(front=front, create=create)
             except BaseException:
@@ -73,6 +77,11 @@ class Connection:
         db.execute("PRAGMA synchronous = FULL")
         self._durable = True
         db.execute("PRAGMA foreign_keys = ON")
+        if self.path != TEMPORARY:
+            # What a statement changes is kept until it is through: by default in a file, beyond a few pages.
+            db.execute("PRAGMA temp_store = MEMORY")
+        if not front:
+            db.execute(f"PRAGMA cache_size = -{_CACHE}")
         if front:
             # A checkpoint in the front's commit makes its requests wait; `maintain` makes them. This is for when
             # nobody calls it: the write-ahead log must not fill the disk.
@@ -141,7 +150,7 @@ class Connection:
             self._db.execute(f"PRAGMA user_version = {version}")
 
     def _execute(self, name: str, parameters: Mapping[str, Any]) -> sqlite3.Cursor:
-        return self._db.execute(self._sql[name], parameters)
+        return self._statements.execute(name, parameters)
 
     @contextmanager
     def _transaction(self, *, durable: bool = True) -> Iterator[None]:
@@ -239,6 +248,11 @@ def translate(exc: sqlite3.Error, path: str) -> StoreError:
     family = code & _PRIMARY if code is not None else None
     kind, told, hint = _FAMILIES.get(family, (StoreRejectedError, f"refused: {exc}", None))
     return kind(f"the store {path} {told}", hint=hint)
+
+
+def is_unavailable(exc: BaseException) -> bool:
+    """Whether it is the database that cannot be used at the moment, whatever is asked of it."""
+    return isinstance(exc, sqlite3.Error) and isinstance(translate(exc, ""), StoreUnavailableError)
 
 
 _FAMILIES: dict[int | None, tuple[type[StoreError], str, str | None]] = {

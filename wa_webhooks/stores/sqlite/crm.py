@@ -6,41 +6,70 @@ Every function here is a join: the same changes again, or in another order, end 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, get_args
 
+from ...changes import Change
 from ..base import to_text
 from .leads import Execute, Sighting, see
 
 if TYPE_CHECKING:
-    from ...changes import Change, Person
+    from ...changes import Person
+
+Changed = tuple[str, dict[str, Any]]
+"""The kind of a change, and its fields as the tables take them."""
+Write = Callable[[str, Mapping[str, Any]], object]
+"""As `Execute`, for who does not look at what comes of it."""
 
 
 def apply(execute: Execute, changes: Sequence[Change], *, event_id: int, digest: str) -> int | None:
     """Apply the changes of one event; return the lead it is about, if any."""
-    rows = [(change.kind, _fields(change)) for change in changes]
-    leads = see(execute, _sightings(rows, event_id))
+    rows = rows_of(changes)
+    leads = see(execute, sightings_of(rows, event_id))
     lead_id = None
     for kind, row in rows:
-        person = row.pop("person", None)
-        row.pop("previous", None)
-        row |= {"event_id": event_id, "digest": digest, "lead_id": None, "lead_evidence": None, "lead_event_id": None}
+        person = row.get("person")
         if person is not None:
-            row["lead_id"] = leads[person.ident]
-            lead_id = row["lead_id"] if lead_id is None else lead_id  # whom it names first
-            row["ident"] = person.ident
-            # A user id tells better than a phone number who it is, a newer sighting better than an older.
-            row["lead_evidence"] = f"{2 if person.user_id else 1} {row['at'] or ''} {person.ident} {digest[:16]}"
-            row["lead_event_id"] = None if person.user_id else event_id
-        _APPLIERS[kind](execute, row)
+            lead_id = leads[person.ident] if lead_id is None else lead_id  # whom it names first
+        place(row, event_id, digest, None if person is None else leads[person.ident])
+        if kind == "message_seen":
+            _message_seen(execute, row)
+        elif kind == "status_seen":
+            _status_seen(execute, row)
+        else:
+            WRITERS[kind](execute, row)
     return lead_id
 
 
-def _fields(change: Change) -> dict[str, Any]:
-    fields = {name: getattr(change, name) for name in type(change).__slots__}
-    return {name: to_text(value) if hasattr(value, "astimezone") else value for name, value in fields.items()}
+def rows_of(changes: Sequence[Change]) -> list[Changed]:
+    """Return the changes as rows, without what only their event and the store know."""
+    found = []
+    for change in changes:
+        names, values = _FIELDS[type(change)]
+        row = {
+            name: to_text(value) if isinstance(value, datetime) else value
+            for name, value in zip(names, values(change), strict=True)
+        }
+        found.append((change.kind, row))
+    return found
 
 
-def _sightings(rows: Sequence[tuple[str, dict[str, Any]]], event_id: int) -> list[Sighting]:
+def place(row: dict[str, Any], event_id: int, digest: str, lead_id: int | None) -> None:
+    """Add to a row which event it is of, and which lead it is about, by what evidence."""
+    row["event_id"], row["digest"], row["lead_id"] = event_id, digest, lead_id
+    person = row.get("person")
+    if person is None:
+        row["lead_evidence"] = row["lead_event_id"] = None
+        return
+    row["ident"] = ident = person.ident
+    # A user id tells better than a phone number who it is, a newer sighting better than an older.
+    named = person.user_id
+    row["lead_evidence"] = f"{2 if named else 1} {row['at'] or ''} {ident} {digest[:16]}"
+    row["lead_event_id"] = None if named else event_id
+
+
+def sightings_of(rows: Sequence[Changed], event_id: int) -> list[Sighting]:
     """Who the changes of an event are about, each once, with what a `LeadSeen` among them tells."""
     found: dict[str | None, Sighting] = {}
     for kind, row in rows:
@@ -68,49 +97,72 @@ def _completed(person: Person, other: Person) -> Person:
     return type(person)(**known)
 
 
+_FIELDS: Mapping[type, tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]] = {
+    kind: (tuple(kind.__slots__), attrgetter(*kind.__slots__)) for kind in get_args(Change)
+}
 _OF_PEOPLE = ("lead_seen", "identity_changed")
 _STAND_INS = frozenset({"media_placeholder", "unsupported", "unknown"})
 """Types of messages whose content Meta may still tell, or told elsewhere."""
 _TOLD_RANKS = {"pending": 0, "error": 1, "sent": 2, "delivered": 3, "read": 4, "played": 5}
+_STEPS = ("sent", "delivered", "read", "played", "failed")
+"""The statuses whose earliest time a message keeps."""
 
 
-def _message_seen(execute: Execute, row: dict[str, Any]) -> None:
+def weigh_content(row: dict[str, Any]) -> None:
+    """Add to a message's row how good its content is, and how far it had come."""
     quality = 0 if row["type"] in _STAND_INS else 1 if row["source"] == "history" else 2
     row["content_evidence"] = f"{quality} {row['at']} {row['digest']}"
     row["told_rank"] = _TOLD_RANKS.get(row["told_status"] or "")
+
+
+def spread_status(row: dict[str, Any]) -> None:
+    """Add to a status's row the columns of the message that it sets."""
+    for step in _STEPS:
+        row[f"{step}_at"] = None
+    status = row["status"]
+    if status in _STEPS:
+        row[f"{status}_at"] = row["at"]
+    failed = status == "failed"
+    row["failed_code"], row["failed_text"], row["failed_class"] = (
+        (row["error_code"], row["error_text"], row["failure_class"]) if failed else (None, None, None)
+    )
+
+
+def _message_seen(execute: Execute, row: dict[str, Any]) -> None:
+    weigh_content(row)
     if execute("insert_message", row).rowcount == 0:
         execute("join_message", row)
         execute("join_content", row)
 
 
-def _lead_noted(execute: Execute, row: dict[str, Any]) -> None:
-    execute("put_lead_event", {"ident": "", **row})
+def _lead_noted(write: Write, row: dict[str, Any]) -> None:
+    write("put_lead_event", {"ident": "", **row})
 
 
 def _status_seen(execute: Execute, row: dict[str, Any]) -> None:
+    spread_status(row)
     execute("put_status", row)
     execute("join_status", row)
 
 
-def _call_seen(execute: Execute, row: dict[str, Any]) -> None:
-    execute("join_call", row)
+def _call_seen(write: Write, row: dict[str, Any]) -> None:
+    write("join_call", row)
 
 
-def _account_noticed(execute: Execute, row: dict[str, Any]) -> None:
-    execute("put_account_event", row)
+def _account_noticed(write: Write, row: dict[str, Any]) -> None:
+    write("put_account_event", row)
 
 
-def _action_queued(execute: Execute, row: dict[str, Any]) -> None:
-    execute("queue_action", row)
+def _action_queued(write: Write, row: dict[str, Any]) -> None:
+    write("queue_action", row)
 
 
-_APPLIERS: Mapping[str, Callable[[Execute, dict[str, Any]], None]] = {
-    "lead_seen": lambda _execute, _row: None,  # `see` has done it
-    "identity_changed": lambda _execute, _row: None,  # likewise
+WRITERS: Mapping[str, Callable[[Write, dict[str, Any]], None]] = {
+    "lead_seen": lambda _write, _row: None,  # `see` has done it
+    "identity_changed": lambda _write, _row: None,  # likewise
     "lead_noted": _lead_noted,
-    "message_seen": _message_seen,
-    "status_seen": _status_seen,
     "call_seen": _call_seen,
     "account_noticed": _account_noticed,
     "action_queued": _action_queued,
 }
+"""What each other kind of change writes."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ...changes import Person
 
 Execute = Callable[[str, Mapping[str, Any]], sqlite3.Cursor]
-"""Runs a statement by its name."""
+"""Runs a statement by its name, with the parameters that it names."""
 
 _ALWAYS = "9999"
 """Later than any time."""
@@ -71,26 +71,18 @@ def _sighted(execute: Execute, sighting: Sighting) -> int:
     return lead_id
 
 
-def _enter(execute: Execute, sighting: Sighting) -> None:
+def seen_of(sighting: Sighting, lead_id: int) -> dict[str, Any]:
+    """Return the row of a sighting."""
     person, previous = sighting.person, sighting.previous
-    named = _user_ids(person) + (_user_ids(previous) if previous else [])
-    numbers = [number for who in (person, previous) if who and (number := number_of(who))]
-    if named:
-        lead_id = _lead_of_user(execute, sighting, named, numbers)
-        news = [number for number in numbers if _is_news(execute, number, sighting, lead_id)]
-        _change_number(execute, sighting, named[0])
-    else:
-        _change_number(execute, sighting, None)
-        news = numbers if previous else []
-        lead_id = _whose(execute, numbers[0], f"{sighting.at}{_AND_THEN}", inbound=sighting.inbound)
-    seen = {
+    named = bool(person.user_id or (previous and previous.user_id))
+    return {
         "event_id": sighting.event_id,
         "ident": person.ident,
         "place": sighting.place,
         "lead_id": lead_id,
         "scope": person.scope,
         "at": sighting.at,
-        "named": bool(named),
+        "named": named,
         "number": person.number,
         # A new user id and no number: the old one is known to be wrong.
         "wa_id": person.wa_id if person.wa_id or previous is None else "",
@@ -101,8 +93,23 @@ def _enter(execute: Execute, sighting: Sighting) -> None:
         "username": sighting.username,
         "inbound": sighting.inbound,
     }
+
+
+def _enter(execute: Execute, sighting: Sighting) -> None:
+    person, previous = sighting.person, sighting.previous
+    named = user_ids(person) + (user_ids(previous) if previous else [])
+    numbers = [number for who in (person, previous) if who and (number := number_of(who))]
+    if named:
+        lead_id = _lead_of_user(execute, sighting, named, numbers)
+        news = [number for number in numbers if _is_news(execute, number, sighting, lead_id)]
+        _change_number(execute, sighting, named[0])
+    else:
+        _change_number(execute, sighting, None)
+        news = numbers if previous else []
+        lead_id = _whose(execute, numbers[0], f"{sighting.at}{_AND_THEN}", inbound=sighting.inbound)
+    seen = seen_of(sighting, lead_id)
     execute("put_sighting", seen)
-    _join(execute, seen)
+    execute("join_lead", joined_of(seen))
     for number in news:
         _look_again(execute, number)
     for who in (person, previous):
@@ -128,8 +135,8 @@ def number_of(person: Person) -> Number | None:
     return Number(person.scope, person.number) if person.number else None
 
 
-def _user_ids(person: Person) -> list[tuple[str, str]]:
-    """The ids that are a person's own, best first: (kind, value)."""
+def user_ids(person: Person) -> list[tuple[str, str]]:
+    """Return the ids that are a person's own, best first: (kind, value)."""
     found = (("bsuid", person.bsuid), ("parent_bsuid", person.parent_bsuid))
     return [(kind, value) for kind, value in found if value]
 
@@ -289,18 +296,24 @@ def _recount(execute: Execute, leads: Iterable[int]) -> None:
             execute("delete_lead", {"other_id": lead_id})
 
 
-def _join(execute: Execute, seen: Mapping[str, Any]) -> None:
-    """Add one sighting to its lead: what `_recount` would find."""
-    at = seen["at"]
-    joined = {
+def joined_of(seen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what one sighting adds to its lead: what `_recount` would find."""
+    at, wa_id, bsuid, name, username = seen["at"], seen["wa_id"], seen["bsuid"], seen["name"], seen["username"]
+    return {
         "lead_id": seen["lead_id"],
+        "scope": seen["scope"],
+        "wa_id": wa_id,
+        "wa_id_at": None if wa_id is None else seen["wa_id_at"],
+        "bsuid": bsuid,
+        "bsuid_at": None if bsuid is None else at,
+        "name": name,
+        "name_at": None if name is None else at,
+        "username": username,
+        "username_at": None if username is None else at,
         "first_event_at": at or None,
         "last_event_at": at or None,
         "last_inbound_at": at or None if seen["inbound"] else None,
     }
-    for name in ("wa_id", "bsuid", "name", "username"):
-        joined[name], joined[f"{name}_at"] = seen[name], None if seen[name] is None else seen.get(f"{name}_at", at)
-    execute("join_lead", joined)
 
 
 def _new(execute: Execute, scope: str) -> int:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import HandlersMissingError, StoreRejectedError, StoreUnavailableError, describe
 from ..base import Difference, LoggedEvent, Rebuilt, Run, to_text
 from .comparing import Comparison
-from .connection import TEMPORARY, Connection, translate, translated
+from .connection import TEMPORARY, Connection, is_unavailable, translated
 from .crm import apply
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class _Rebuild:
         except HandlersMissingError:
             raise
         except (Exception, SystemExit) as exc:
-            if isinstance(exc, sqlite3.Error) and isinstance(translate(exc, ""), StoreUnavailableError):
+            if is_unavailable(exc):
                 raise
             self.db.execute("ROLLBACK TO event")
             self.failing += 1

@@ -61,13 +61,17 @@ UPDATE wa_delivery_work SET lease_token = NULL, leased_until = NULL WHERE split_
 UPDATE wa_events SET lease_token = NULL, leased_until = NULL
  WHERE leased_until IS NOT NULL AND lease_token = :token
 
--- name: held_delivery
-SELECT split_at FROM wa_delivery_work WHERE delivery_id = :id AND lease_token = :token
+-- name: held_deliveries
+SELECT w.delivery_id AS id, w.lease_token AS token
+  FROM json_each(:ids) d CROSS JOIN wa_delivery_work w ON w.delivery_id = d.value WHERE w.split_at IS NULL
 
 -- name: split_delivery
 UPDATE wa_delivery_work
    SET split_at = :now, events = :events, duplicates = :duplicates, leased_until = NULL
  WHERE delivery_id = :id
+
+-- name: events_of_delivery
+SELECT count(*) AS events FROM wa_events WHERE delivery_id = :id
 
 -- name: due_events
 -- Every pending or failed event has a time: a run's is its own until then.
@@ -91,7 +95,7 @@ SELECT id, event_key, payload_original, position, attempts, delivery_id, handled
 SELECT attempts FROM wa_events WHERE id = :id AND lease_token = :token AND leased_until IS NOT NULL
 
 -- name: event_by_key
-SELECT id, digest, state, attempts, leased_until FROM wa_events WHERE event_key = :key
+SELECT id, digest, state, attempts, leased_until, delivery_id, position FROM wa_events WHERE event_key = :key
 
 -- name: insert_event
 INSERT INTO wa_events (tipo_evento, payload_original, fecha_recepcion, error, event_key, digest, delivery_id,
@@ -100,6 +104,14 @@ INSERT INTO wa_events (tipo_evento, payload_original, fecha_recepcion, error, ev
 VALUES (:type, :payload, :received_at, NULL, :key, :digest, :delivery_id,
   :position, :at, :account_id, :phone_number_id, :message_id, :call_id, 'pending', 0, NULL,
   NULL, NULL, NULL, :run_id)
+
+-- name: insert_settled
+INSERT INTO wa_events (id, tipo_evento, payload_original, fecha_recepcion, error, event_key, digest, delivery_id,
+  position, event_at, account_id, phone_number_id, message_id, call_id, lead_id, state, attempts, next_attempt_at,
+  error_class, handled_by, handler_version, run_id)
+VALUES (:event_id, :type, :payload, :received_at, :error, :key, :digest, :delivery_id,
+  :position, :at, :account_id, :phone_number_id, :message_id, :call_id, :lead_id, :state, :attempts, :next_attempt_at,
+  :error_class, :handled_by, :handler_version, :run_id)
 
 -- name: settle_event
 UPDATE wa_events
@@ -111,6 +123,42 @@ UPDATE wa_events
 -- name: insert_attempt
 INSERT INTO wa_attempts (event_id, attempt, at, state, error, error_class, handler_version, run_id)
 VALUES (:id, :attempts, :now, :state, :error, :error_class, :handler_version, :run_id)
+
+-- name: begin_event
+SAVEPOINT event
+
+-- name: undo_event
+ROLLBACK TO event
+
+-- name: end_event
+RELEASE event
+
+-- name: last_ids
+SELECT (SELECT coalesce(max(id), 0) FROM wa_events) AS event, (SELECT coalesce(max(id), 0) FROM wa_leads) AS lead
+
+-- name: known_events
+SELECT e.event_key AS key, e.digest, e.state, e.delivery_id, e.position
+  FROM json_each(:keys) k CROSS JOIN wa_events e ON e.event_key = k.value
+
+-- name: known_identities
+SELECT i.scope, i.kind, i.value, i.lead_id FROM json_each(:ids) v CROSS JOIN wa_lead_identities i ON i.value = v.value
+
+-- name: known_numbers
+-- What there is of each number: who holds it from the first, entries of its history, and others who are known by it.
+SELECT n.value AS number,
+       (SELECT lead_id FROM wa_number_holders WHERE scope = :scope AND number = n.value AND since = '') AS holder,
+       EXISTS (SELECT 1 FROM wa_lead_sightings WHERE scope = :scope AND number = n.value AND named = 1) AS named,
+       EXISTS (SELECT 1 FROM wa_lead_sightings WHERE scope = :scope AND number = n.value AND named = 0) AS unnamed,
+       EXISTS (SELECT 1 FROM wa_number_changes WHERE scope = :scope AND old_number = n.value)
+         OR EXISTS (SELECT 1 FROM wa_number_changes WHERE scope = :scope AND new_number = n.value) AS changed,
+       EXISTS (SELECT 1 FROM wa_number_holders WHERE scope = :scope AND number = n.value)
+         OR EXISTS (SELECT 1 FROM wa_lead_identities WHERE number = n.value AND scope = :scope) AS known
+  FROM json_each(:numbers) n
+
+-- name: known_messages
+SELECT m.id, m.wamid, m.lead_id, m.lead_event_id, m.at, m.tag
+  FROM json_each(:wamids) w
+ CROSS JOIN wa_messages m ON m.phone_number_id = :phone_number_id AND m.wamid = w.value
 
 -- name: identity
 SELECT lead_id FROM wa_lead_identities WHERE scope = :scope AND kind = :kind AND value = :value
@@ -129,6 +177,13 @@ ON CONFLICT (event_id, ident) DO UPDATE
    SET place = excluded.place, lead_id = excluded.lead_id, at = excluded.at, named = excluded.named,
        number = excluded.number, wa_id = excluded.wa_id, wa_id_at = excluded.wa_id_at, bsuid = excluded.bsuid,
        name = excluded.name, username = excluded.username, inbound = excluded.inbound
+
+-- name: insert_sighting
+-- `put_sighting` of a new event, which has none yet; likewise `insert_status`.
+INSERT INTO wa_lead_sightings (event_id, ident, place, lead_id, scope, at, named, number, wa_id, wa_id_at, bsuid, name,
+  username, inbound)
+VALUES (:event_id, :ident, :place, :lead_id, :scope, :at, :named, :number, :wa_id, :wa_id_at, :bsuid, :name,
+  :username, :inbound)
 
 -- name: point_identities
 UPDATE wa_lead_identities SET lead_id = :lead_id
@@ -267,20 +322,24 @@ SELECT 1 FROM wa_lead_sightings WHERE lead_id = :lead_id LIMIT 1
 INSERT INTO wa_leads (scope) VALUES (:scope)
 
 -- name: join_lead
--- Newest values, by (time, value); widest span of times.
-UPDATE wa_leads
-   SET wa_id = CASE WHEN :wa_id IS NOT NULL AND (wa_id_at IS NULL OR (:wa_id_at, :wa_id) > (wa_id_at, coalesce(wa_id, ''))) THEN nullif(:wa_id, '') ELSE wa_id END,
-       wa_id_at = CASE WHEN :wa_id IS NOT NULL AND (wa_id_at IS NULL OR (:wa_id_at, :wa_id) > (wa_id_at, coalesce(wa_id, ''))) THEN :wa_id_at ELSE wa_id_at END,
-       bsuid = CASE WHEN :bsuid IS NOT NULL AND (bsuid_at IS NULL OR (:bsuid_at, :bsuid) > (bsuid_at, bsuid)) THEN :bsuid ELSE bsuid END,
-       bsuid_at = CASE WHEN :bsuid IS NOT NULL AND (bsuid_at IS NULL OR (:bsuid_at, :bsuid) > (bsuid_at, bsuid)) THEN :bsuid_at ELSE bsuid_at END,
-       name = CASE WHEN :name IS NOT NULL AND (name_at IS NULL OR (:name_at, :name) > (name_at, name)) THEN :name ELSE name END,
-       name_at = CASE WHEN :name IS NOT NULL AND (name_at IS NULL OR (:name_at, :name) > (name_at, name)) THEN :name_at ELSE name_at END,
-       username = CASE WHEN :username IS NOT NULL AND (username_at IS NULL OR (:username_at, :username) > (username_at, username)) THEN :username ELSE username END,
-       username_at = CASE WHEN :username IS NOT NULL AND (username_at IS NULL OR (:username_at, :username) > (username_at, username)) THEN :username_at ELSE username_at END,
-       first_event_at = coalesce(min(first_event_at, :first_event_at), first_event_at, :first_event_at),
-       last_event_at = coalesce(max(last_event_at, :last_event_at), last_event_at, :last_event_at),
-       last_inbound_at = coalesce(max(last_inbound_at, :last_inbound_at), last_inbound_at, :last_inbound_at)
- WHERE id = :lead_id
+-- Newest values, by (time, value); widest span of times. An empty wa_id says that the number is not known any more: of
+-- a lead that is there.
+INSERT INTO wa_leads (id, scope, wa_id, wa_id_at, bsuid, bsuid_at, name, name_at, username, username_at, first_event_at,
+  last_event_at, last_inbound_at)
+VALUES (:lead_id, :scope, :wa_id, :wa_id_at, :bsuid, :bsuid_at, :name, :name_at, :username, :username_at, :first_event_at,
+  :last_event_at, :last_inbound_at)
+ON CONFLICT (id) DO UPDATE
+   SET wa_id = CASE WHEN excluded.wa_id IS NOT NULL AND (wa_id_at IS NULL OR (excluded.wa_id_at, excluded.wa_id) > (wa_id_at, coalesce(wa_id, ''))) THEN nullif(excluded.wa_id, '') ELSE wa_id END,
+       wa_id_at = CASE WHEN excluded.wa_id IS NOT NULL AND (wa_id_at IS NULL OR (excluded.wa_id_at, excluded.wa_id) > (wa_id_at, coalesce(wa_id, ''))) THEN excluded.wa_id_at ELSE wa_id_at END,
+       bsuid = CASE WHEN excluded.bsuid IS NOT NULL AND (bsuid_at IS NULL OR (excluded.bsuid_at, excluded.bsuid) > (bsuid_at, bsuid)) THEN excluded.bsuid ELSE bsuid END,
+       bsuid_at = CASE WHEN excluded.bsuid IS NOT NULL AND (bsuid_at IS NULL OR (excluded.bsuid_at, excluded.bsuid) > (bsuid_at, bsuid)) THEN excluded.bsuid_at ELSE bsuid_at END,
+       name = CASE WHEN excluded.name IS NOT NULL AND (name_at IS NULL OR (excluded.name_at, excluded.name) > (name_at, name)) THEN excluded.name ELSE name END,
+       name_at = CASE WHEN excluded.name IS NOT NULL AND (name_at IS NULL OR (excluded.name_at, excluded.name) > (name_at, name)) THEN excluded.name_at ELSE name_at END,
+       username = CASE WHEN excluded.username IS NOT NULL AND (username_at IS NULL OR (excluded.username_at, excluded.username) > (username_at, username)) THEN excluded.username ELSE username END,
+       username_at = CASE WHEN excluded.username IS NOT NULL AND (username_at IS NULL OR (excluded.username_at, excluded.username) > (username_at, username)) THEN excluded.username_at ELSE username_at END,
+       first_event_at = coalesce(min(first_event_at, excluded.first_event_at), first_event_at, excluded.first_event_at),
+       last_event_at = coalesce(max(last_event_at, excluded.last_event_at), last_event_at, excluded.last_event_at),
+       last_inbound_at = coalesce(max(last_inbound_at, excluded.last_inbound_at), last_inbound_at, excluded.last_inbound_at)
 
 -- name: move_identities
 UPDATE wa_lead_identities SET lead_id = :lead_id WHERE lead_id = :other_id
@@ -348,16 +407,21 @@ VALUES (:event_id, :phone_number_id, :wamid, :account_id, :lead_id, :status, :at
   :conversation_id, :conversation_origin, :pricing_model, :pricing_type, :pricing_category, :billable, :error_code,
   :error_text, :failure_class)
 
+-- name: insert_status
+INSERT INTO wa_message_statuses (event_id, phone_number_id, wamid, account_id, lead_id, status, at, tag,
+  conversation_id, conversation_origin, pricing_model, pricing_type, pricing_category, billable, error_code, error_text,
+  failure_class)
+VALUES (:event_id, :phone_number_id, :wamid, :account_id, :lead_id, :status, :at, :tag,
+  :conversation_id, :conversation_origin, :pricing_model, :pricing_type, :pricing_category, :billable, :error_code,
+  :error_text, :failure_class)
+
 -- name: join_status
 INSERT INTO wa_messages (phone_number_id, wamid, account_id, lead_id, lead_evidence, lead_event_id, direction, source, at,
   tag, pricing_model, pricing_type, pricing_category, sent_at, delivered_at, read_at, played_at, failed_at, failed_code,
   failed_text, failed_class)
 VALUES (:phone_number_id, :wamid, :account_id, :lead_id, :lead_evidence, :lead_event_id, 'outbound', 'status', :at,
   :tag, :pricing_model, :pricing_type, :pricing_category,
-  iif(:status = 'sent', :at, NULL), iif(:status = 'delivered', :at, NULL), iif(:status = 'read', :at, NULL),
-  iif(:status = 'played', :at, NULL), iif(:status = 'failed', :at, NULL),
-  iif(:status = 'failed', :error_code, NULL), iif(:status = 'failed', :error_text, NULL),
-  iif(:status = 'failed', :failure_class, NULL))
+  :sent_at, :delivered_at, :read_at, :played_at, :failed_at, :failed_code, :failed_text, :failed_class)
 ON CONFLICT (phone_number_id, wamid) DO UPDATE
    SET account_id = coalesce(min(account_id, excluded.account_id), account_id, excluded.account_id),
        lead_id = CASE WHEN excluded.lead_evidence > coalesce(lead_evidence, '')
@@ -387,6 +451,21 @@ ON CONFLICT (phone_number_id, wamid) DO UPDATE
            (excluded.failed_at, coalesce(excluded.failed_code, 0), coalesce(excluded.failed_text, ''))
            < (failed_at, coalesce(failed_code, 0), coalesce(failed_text, '')))
           THEN excluded.failed_class ELSE failed_class END
+
+-- name: add_status
+-- `join_status` of a message that is there, where its lead, tag and time stay as they are and nothing failed: none of
+-- what it sets is in an index.
+UPDATE wa_messages
+   SET account_id = coalesce(min(account_id, :account_id), account_id, :account_id),
+       lead_evidence = coalesce(max(lead_evidence, :lead_evidence), lead_evidence, :lead_evidence),
+       pricing_model = coalesce(max(pricing_model, :pricing_model), pricing_model, :pricing_model),
+       pricing_type = coalesce(max(pricing_type, :pricing_type), pricing_type, :pricing_type),
+       pricing_category = coalesce(max(pricing_category, :pricing_category), pricing_category, :pricing_category),
+       sent_at = coalesce(min(sent_at, :sent_at), sent_at, :sent_at),
+       delivered_at = coalesce(min(delivered_at, :delivered_at), delivered_at, :delivered_at),
+       read_at = coalesce(min(read_at, :read_at), read_at, :read_at),
+       played_at = coalesce(min(played_at, :played_at), played_at, :played_at)
+ WHERE id = :message_row
 
 -- name: join_call
 INSERT INTO wa_calls (phone_number_id, call_id, account_id, lead_id, lead_evidence, lead_event_id, direction, at, ringing_at,

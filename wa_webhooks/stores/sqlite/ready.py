@@ -1,0 +1,85 @@
+"""Outcomes made ready to be written, before the write lock is taken: what takes time and needs no store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...events import compact
+from ..base import PROCESSED, ClaimedDelivery, Outcome, to_text
+from .crm import Changed, rows_of, sightings_of
+from .leads import Sighting
+
+if TYPE_CHECKING:
+    from ...changes import Person
+
+
+@dataclass(slots=True)
+class Ready:
+    """An outcome, with the rows that come of it.
+
+    `log` is the row of a new event, `changed` those of its changes, `sighting` of whom it is about, if anybody.
+    `plain` is whether it may be written together with others: a new event about one person at most.
+    """
+
+    outcome: Outcome
+    digest: str
+    log: dict[str, Any]
+    changed: Sequence[Changed] = ()
+    sighting: Sighting | None = None
+    plain: bool = False
+
+
+def ready(outcome: Outcome) -> Ready:
+    """Make one ready. Changes that no row can be made of are left to be applied one by one, where they fail."""
+    event, claimed = outcome.event, outcome.claimed
+    made = Ready(outcome, event.digest, {})
+    if not isinstance(claimed, ClaimedDelivery):
+        return made
+    made.log = {
+        "type": event.type,
+        "payload": compact(event.payload),
+        "received_at": to_text(claimed.received_at),
+        "key": event.key,
+        "digest": made.digest,
+        "delivery_id": claimed.id,
+        "position": event.position,
+        "at": to_text(event.at),
+        "account_id": storable(event.account_id),
+        "phone_number_id": storable(event.phone_number_id),
+        "message_id": storable(event.message_id),
+        "call_id": storable(event.call_id),
+        "run_id": claimed.run_id,
+    }
+    if outcome.verdict.state == PROCESSED and outcome.changes:
+        try:
+            made.changed = rows_of(outcome.changes)
+            made.plain = _is_about_one(made)
+        except Exception:  # noqa: BLE001 - whatever a user's handler has put into them
+            made.plain = False
+    else:
+        made.plain = True
+    return made
+
+
+def _is_about_one(made: Ready) -> bool:
+    """Whether the changes name one person at most, who did not change; notes who."""
+    person: Person | None = None
+    for kind, row in made.changed:
+        who = row.get("person")
+        if kind == "identity_changed" or (who is not None and person is not None and who != person):
+            return False
+        person = who or person
+        if "\x00" in row.get("wamid", ""):
+            return False
+    if person is None:
+        return True
+    (made.sighting,) = sightings_of(made.changed, 0)
+    # NUL ends a text in SQL's JSON.
+    return not any("\x00" in (value or "") for value in (person.bsuid, person.parent_bsuid, person.wa_id))
+
+
+def storable(text: str | None) -> str | None:
+    """Return `text` as SQLite takes it: a lone surrogate cannot be written as UTF-8."""
+    return text if text is None or text.isascii() else text.encode("utf-8", "replace").decode()
