@@ -14,7 +14,7 @@ from wa_webhooks.errors import WaHooksError
 from wa_webhooks.settings import load_dotenv
 from wa_webhooks.version import __version__
 
-from . import checking, counting, drifting, inspecting, log, rebuilding, replaying, serving, triggering
+from . import benching, checking, counting, drifting, inspecting, log, rebuilding, replaying, serving, triggering
 
 EXIT_CODES = {
     0: "all well",
@@ -52,7 +52,7 @@ def _root(
     pass
 
 
-for module in (serving, replaying, rebuilding, log, counting, drifting, triggering, checking, inspecting):
+for module in (serving, replaying, rebuilding, log, counting, drifting, triggering, checking, inspecting, benching):
     module.register(app)
 
 
