@@ -33,8 +33,8 @@ _COLUMNS = (
     "",
 )
 _LINE = (
-    "Meta's line: a median of at most 250 ms, fewer than 1 % over 1 s. And here: no errors, and less than 2 s of traffic "
-    "waiting for the workers at the end."
+    "Meta's line: a median of at most 250 ms, fewer than 1 % over 1 s. And here: no errors, and less than 2 s of "
+    "traffic waiting for the workers at the end."
 )
 
 

@@ -1,7 +1,7 @@
 """Meta's line, and where a receiver stands.
 
-Source: Meta, "Throughput" (developers.facebook.com, whatsapp/throughput): stand three times the outgoing plus once the
-incoming rate of messages, with a median of at most 250 ms and fewer than 1 % of answers over a second.
+Source: Meta, "Throughput" (developers.facebook.com, whatsapp/throughput): stand three times the outgoing plus once
+the incoming rate of messages, with a median of at most 250 ms and fewer than 1 % of answers over a second.
 """
 
 from __future__ import annotations
@@ -81,18 +81,23 @@ def measure(
     after, used = target.counts(), target.cpu()
     if cpu is not None and used is not None:
         found.cores = (used - cpu) / load.seconds
-    found.reasons = _told_by_answers(load)
     if before and after:
         if processing:
             found.backlog, found.drained = after["backlog"], _drain(target)
-        found.reasons += _told_by_store(found, before, target.counts() or after)
-    late = percentile(load.late, 0.99) or 0.0
+        found.reasons = _told_by_store(found, before, target.counts() or after)
+    judge(found)
+    return found
+
+
+def judge(found: Measurement) -> None:
+    """Say what of Meta's line was missed, and whether the measurement itself is worth anything."""
+    found.reasons = _told_by_answers(found.load) + found.reasons
+    late = percentile(found.load.late, 0.99) or 0.0
     if late > _LATE:
         told = f"the load generator itself was {late * 1000:.0f} ms late: this machine has too much else to do"
         found.reasons, found.verdict = [told], VOID
     elif found.reasons:
         found.verdict = FAIL
-    return found
 
 
 def _warm_up(target: Target, traffic: Traffic) -> None:
