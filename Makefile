@@ -45,8 +45,8 @@ cov: setup ## Run the test suite with the coverage floor
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-bench: setup ## Measure what handling an event costs, beside bare pydantic in the same run
-	$(BIN)/python tests/bench_handling.py
+bench: setup ## Measure side by side with other receivers, and write docs/benchmarks.md; QUICK=1: short, and print it
+	$(BIN)/python tests/bench_peers.py $(if $(QUICK),--quick)
 
 golden: setup ## Write the expected results of the fixtures and of the command line anew; the diff is the review
 	$(BIN)/wa-hooks check fixtures --update

@@ -15,6 +15,7 @@ from wa_webhooks.settings import load_dotenv
 from wa_webhooks.version import __version__
 
 from . import (
+    benching,
     checking,
     counting,
     drifting,
@@ -76,6 +77,7 @@ for module in (
     checking,
     inspecting,
     networking,
+    benching,
 ):
     module.register(app)
 
