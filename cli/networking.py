@@ -71,11 +71,10 @@ def networks(
         listing = registry.read(file)
         for network in listing.networks:
             typer.echo(str(network))
-        age = (datetime.now(UTC) - listing.fetched).days
-        told = f"from {listing.source}, " if listing.source else ""
-        typer.echo(f"{_counted(listing.networks)}, {told}{render.count(age, 'day')} old", err=True)
-        if age > registry.STALE_DAYS:
-            typer.echo(f"It is time to refresh it: wa-hooks networks --refresh {file}", err=True)
+        told = f" from {listing.source}" if listing.source else ""
+        typer.echo(f"{_counted(listing.networks)}{told}, of {listing.fetched:%Y-%m-%d}", err=True)
+        if (datetime.now(UTC) - listing.fetched).days >= registry.STALE_DAYS:
+            typer.echo(f"That is long ago; refresh it: wa-hooks networks --refresh {file}", err=True)
     else:
         typer.echo(
             _EXPLANATION.format(

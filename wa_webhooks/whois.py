@@ -78,8 +78,8 @@ def read(path: Path) -> Listing:
 def refresh(path: Path, *, server: str = SERVER, timeout: float = 30, accept_loss: bool = False) -> Refreshed:
     """Write Meta's networks, as `server` (HOST or HOST:PORT) has them, into a file, at once or not at all.
 
-    A file that is there must be empty or one of networks. `timeout`, in seconds, is for the whole answer;
-    `accept_loss` takes one that lacks more than half of the old networks, which otherwise counts as cut off.
+    A file that is there must be empty or one of networks. `timeout`, in seconds, is for the whole answer. With
+    `accept_loss`, one that lacks more than half of the old networks is taken too; else that counts as cut off.
 
     Raises:
         WhoisError: no answer, or none that can be used; the file stays as it was.
