@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Keep open for writing what was asked for; whether there is anything."""
         self._eof = True
-        return (self.busy or self._clogged) and not self._receiver.settings.tls
+        return (self.busy or self._clogged) and not (self._ending or self._receiver.settings.tls)
 
     def pause_writing(self) -> None:
         """The client does not read: it gets no more answers until it does."""
