@@ -107,7 +107,7 @@ class Connection(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """Keep open for writing what was asked for; whether there is anything."""
         self._eof = True
-        return (self.busy or self._clogged) and not self._receiver.settings.tls
+        return (self.busy or self._clogged) and not (self._ending or self._receiver.settings.tls)
 
     def certificate(self) -> Mapping[str, Any]:
         """Return the client's, checked; nothing where it gave none."""

@@ -28,9 +28,11 @@ _HEAD = re.compile(
     rb"(%b) (/[\x21-\x7e]{,%d}) HTTP/1\.([01])\r\n((?:%b:%b\r\n)*)\r\n" % (_TOKEN, LONGEST_TARGET - 1, _TOKEN, _VALUE)
 )
 _FIELD = re.compile(rb"([^:]+):([^\r]*)\r\n")
+_FIELDS = re.compile(rb"(?:%b:%b\r\n)*" % (_TOKEN, _VALUE))
 _REQUEST_LINE = re.compile(rb"%b /[\x21-\x7e]{,%d} HTTP/1\.[01]\r\n" % (_TOKEN, LONGEST_TARGET - 1))
 _START = re.compile(_TOKEN)
-_BARE_LF = re.compile(rb"(?<!\r)\n")
+_LONE_LF = re.compile(rb"(?<!\r)\n")
+_BARE_LF = "A line ends without a carriage return."
 _DIGITS = re.compile(r"[0-9]{1,15}")
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
 _ONCE = frozenset({"content-length", "host", "transfer-encoding", "x-hub-signature-256", "content-type"})
@@ -94,13 +96,15 @@ def cut_head(buffer: bytearray, start: int) -> bytes | None:
     """
     end = buffer.find(b"\r\n\r\n", max(0, start - 3), LONGEST_HEAD)
     if end < 0:
+        line_end = buffer.find(b"\r\n", 0, LONGEST_HEAD)
+        if (
+            _LONE_LF.search(buffer, max(0, start - 1), LONGEST_HEAD)
+            or (buffer and not _START.match(buffer))
+            or (line_end >= 0 and not _REQUEST_LINE.match(buffer))
+        ):
+            raise _fault(bytes(buffer[:LONGEST_HEAD]))
         if len(buffer) >= LONGEST_HEAD:
             raise Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large.", cause="too-large")
-        line_end = buffer.find(b"\r\n")
-        if _BARE_LF.search(buffer, max(0, start - 1)) or (buffer and not _START.match(buffer)):
-            raise _fault(bytes(buffer))
-        if line_end >= 0 and not _REQUEST_LINE.match(buffer):
-            raise _fault(bytes(buffer[:line_end]))
         return None
     head = bytes(buffer[: end + 4])
     del buffer[: end + 4]
@@ -170,12 +174,26 @@ def _length(method: bytes, headers: Mapping[str, str], *, modern: bool) -> int |
 
 
 def _fault(head: bytes) -> Refusal:
-    """What is wrong with a head that is none."""
-    if _BARE_LF.search(head):
-        return Refusal(HTTPStatus.BAD_REQUEST, "A line ends without a carriage return.")
-    parts = head.partition(b"\r\n")[0].split(b" ")
-    if len(parts) != 3 or not re.fullmatch(_TOKEN, parts[0]):  # noqa: PLR2004 - method, target, version
+    """What is wrong with a head that is none, or with the beginning of one.
+
+    Its first wrong line decides, so that the answer does not depend on how much of the head has come.
+    """
+    line, _, fields = head.partition(b"\r\n")
+    refusal = _fault_of_request_line(line)
+    if refusal:
+        return refusal
+    well_formed = _FIELDS.match(fields)
+    wrong = fields[well_formed.end() if well_formed else 0 :].partition(b"\r\n")[0]
+    return Refusal(HTTPStatus.BAD_REQUEST, _BARE_LF if b"\n" in wrong else "A header is malformed.")
+
+
+def _fault_of_request_line(line: bytes) -> Refusal | None:
+    parts = line.split(b" ")
+    cut_short = b"\n" in line
+    if not _START.match(line) or not (cut_short or (len(parts) == 3 and _START.fullmatch(parts[0]))):  # noqa: PLR2004 - method, target, version
         return Refusal(HTTPStatus.BAD_REQUEST, "The request line is malformed.")
+    if cut_short:
+        return Refusal(HTTPStatus.BAD_REQUEST, _BARE_LF)
     _, target, version = parts
     if len(target) > LONGEST_TARGET:
         return Refusal(HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long.", cause="too-large")
@@ -185,7 +203,7 @@ def _fault(head: bytes) -> Refusal:
         return Refusal(status, "Use HTTP/1.1.")
     if not re.fullmatch(rb"/[\x21-\x7e]*", target):
         return Refusal(HTTPStatus.BAD_REQUEST, "The request target is malformed.")
-    return Refusal(HTTPStatus.BAD_REQUEST, "A header is malformed.")
+    return None
 
 
 class Chunks:
