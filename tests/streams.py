@@ -107,7 +107,10 @@ async def feed(receiver, pieces, *, random=None, full=0.0):
         await wire.until(lambda: wire.closed or not wire.reading_paused)
         if wire.closed:
             break
-        connection.data_received(piece)
+        for at in range(0, len(piece), len(connection.get_buffer(-1))):
+            part = piece[at : at + len(connection.get_buffer(-1))]
+            connection.get_buffer(-1)[: len(part)] = part
+            connection.buffer_updated(len(part))
         if random and random.random() < 0.3:
             await asyncio.sleep(0)
     if not wire.closed and not connection.eof_received():
