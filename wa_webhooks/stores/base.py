@@ -69,7 +69,7 @@ CAUSES: Mapping[str, str] = {
     "signature-wrong": "no app secret matches its signature",
     "handshake": "a verification of the callback URL with another token",
     "overloaded": "there was no room for it",
-    "connections": "too many connections were open",
+    "connections": "too many connections were open: this one was closed",
 }
 """Why a request is rejected: the slugs that rejections carry, and what each says of a request."""
 
