@@ -75,7 +75,7 @@ def receive(
     return Delivery(
         body=body,
         received_at=received_at,
-        headers={name: headers[name] for name in KEPT_HEADERS if name in headers},
+        headers={name: value for name in KEPT_HEADERS if (value := headers.get(name)) is not None},
         source_ip=source_ip,
         signature_key=verifier.labels[position],
     )

@@ -216,8 +216,9 @@ def _key(secret: str) -> bytes:
 
 def _given(header: str | bytes | None) -> str | None:
     """The hex digits of a signature, if a header has the form of one. ASCII, as `hmac.compare_digest` wants it."""
-    text = header.decode("latin-1") if isinstance(header, bytes) else header or ""
-    found = _SIGNATURE.fullmatch(text)
+    if isinstance(header, bytes):
+        header = header.decode("latin-1")
+    found = _SIGNATURE.fullmatch(header) if header else None
     return found[1] if found else None
 
 

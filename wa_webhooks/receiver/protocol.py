@@ -27,7 +27,6 @@ _VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
 _HEAD = re.compile(
     rb"(%b) (/[\x21-\x7e]{,%d}) HTTP/1\.([01])\r\n((?:%b:%b\r\n)*)\r\n" % (_TOKEN, LONGEST_TARGET - 1, _TOKEN, _VALUE)
 )
-_FIELD = re.compile(rb"([^:]+):([^\r]*)\r\n")
 _FIELDS = re.compile(rb"(?:%b:%b\r\n)*" % (_TOKEN, _VALUE))
 _REQUEST_LINE = re.compile(rb"%b /[\x21-\x7e]{,%d} HTTP/1\.[01]\r\n" % (_TOKEN, LONGEST_TARGET - 1))
 _START = re.compile(_TOKEN)
@@ -124,7 +123,8 @@ def parse_head(head: bytes, wanted: Mapping[bytes, str]) -> Head:
         raise _fault(head)
     method, target, minor, lines = found.groups()
     headers: dict[str, str] = {}
-    for raw_name, raw_value in _FIELD.findall(lines):
+    for line in lines.split(b"\r\n"):
+        raw_name, _, raw_value = line.partition(b":")
         name = wanted.get(raw_name.lower())
         if name is None:
             continue

@@ -39,9 +39,9 @@ KEPT_REJECTIONS = 10_000
 """How many rejections a store keeps: the newest ones."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Delivery:
-    """One verified POST, to be recorded.
+    """One verified POST, to be recorded. Not frozen: that would take twice as long to make, on the receiver's path.
 
     `source` is the door it came through: `serve` or `replay`. `signature_key` is the label of the app secret that
     signed it (`signature.key_label`).
