@@ -24,6 +24,7 @@ from wa_webhooks.errors import ConfigError
 _LEVELS = ("debug", "info", "warning", "error")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _MOST_WAITING = 10_000
+_GATHER = 0.02
 _AT_EXIT = 2.0
 """Seconds that lines which still wait are given at the end."""
 _STDERR = 2
@@ -161,6 +162,8 @@ class Writer(logging.Handler):
                 self._drop(1)
             if self._dropped and self._queue.qsize() <= self._most // 2:
                 self._tell_dropped()
+            if self._queue.empty():
+                time.sleep(_GATHER)  # until it waits again, whoever logs need not wake it
         if self._dropped:
             self._tell_dropped()
 

@@ -146,7 +146,7 @@ async def _serve(
     else:
         loop.add_reader(lifeline, _settle, stopped_by, signal.SIGTERM)
     loop.set_exception_handler(_AcceptFailures())
-    recorder = Recorder(front.append, bell.ring)
+    recorder = Recorder(front.append, bell.ring if serving.workers else lambda: None)
     receiver = Receiver(_room(serving.configure()), recorder, front)
     loop.add_signal_handler(signal.SIGHUP, _configure_again, receiver, serving.configure)
     servers = []

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Thread
 
 from ..errors import StoreError
@@ -15,6 +14,7 @@ from ..stores.base import Delivery
 logger = logging.getLogger(__name__)
 
 _LARGEST_BATCH = 1000
+_ASK_AGAIN = 0.005
 
 Done = Callable[[StoreError | None], None]
 """Called in the loop, with what went wrong."""
@@ -29,18 +29,37 @@ class Recorder:
         self._append = append
         self._recorded = recorded
         self._loop = asyncio.get_running_loop()
-        self._waiting: SimpleQueue[_Waiting | Callable[[], None]] = SimpleQueue()
+        self._gathered: list[_Waiting] = []
+        self._committing = False
+        self._tasks: SimpleQueue[list[_Waiting] | Callable[[], None]] = SimpleQueue()
         self._open = True
         self._thread = Thread(target=self._work, name="wa-hooks-recorder", daemon=True)
         self._thread.start()
 
     def record(self, delivery: Delivery, done: Done) -> None:
         """Record a delivery; `done` is called once it is durable, or will not be."""
-        self._waiting.put((delivery, done))
+        self._gathered.append((delivery, done))
+        if not self._committing:
+            self._committing = True
+            self._loop.call_soon(self._hand_over)  # with whatever else has come in at this moment
+
+    def _hand_over(self) -> None:
+        batch, self._gathered = self._gathered[:_LARGEST_BATCH], self._gathered[_LARGEST_BATCH:]
+        self._committing = bool(batch)
+        if batch:
+            self._tasks.put(batch)
+
+    def _answer(self, batch: list[_Waiting], error: StoreError | None) -> None:
+        self._hand_over()  # first, so that the next batch syncs while this one is answered
+        for _, done in batch:
+            try:
+                done(error)
+            except Exception:
+                logger.exception("a connection failed")
 
     def post(self, call: Callable[[], None]) -> None:
         """Have `call` run on the recorder's thread, in its turn."""
-        self._waiting.put(call)
+        self._tasks.put(call)
 
     async def run(self, call: Callable[[], None]) -> None:
         """Run `call` on the recorder's thread, in its turn; raise what it raises."""
@@ -59,21 +78,14 @@ class Recorder:
 
     def _work(self) -> None:
         while self._open:
-            item: _Waiting | Callable[[], None] | None = self._waiting.get()
-            batch: list[_Waiting] = []
-            with suppress(Empty):
-                while isinstance(item, tuple):
-                    batch.append(item)
-                    item = None
-                    if len(batch) < _LARGEST_BATCH:
-                        item = self._waiting.get_nowait()
-            if batch:
-                self._commit(batch)
-            if callable(item):
-                try:
-                    item()
-                except Exception:
-                    logger.exception("a task of the recorder failed")
+            task = self._tasks.get()
+            try:
+                if callable(task):
+                    task()
+                else:
+                    self._commit(task)
+            except Exception:
+                logger.exception("a task of the recorder failed")
 
     def _commit(self, batch: list[_Waiting]) -> None:
         error: StoreError | None = None
@@ -82,7 +94,7 @@ class Recorder:
         except Exception as exc:  # noqa: BLE001 - whatever it is, nothing of the batch is recorded
             error = exc if isinstance(exc, StoreError) else StoreError(f"not recorded: {exc!r}")
             logger.warning("not recorded: %s", error, extra={"deliveries": len(batch)})
-        self._loop.call_soon_threadsafe(_answer, batch, error)
+        self._loop.call_soon_threadsafe(self._answer, batch, error)
         if error is None:
             self._recorded()
             requests = [delivery.headers.get("x-request-id") for delivery, _ in batch]
@@ -90,20 +102,14 @@ class Recorder:
 
     async def close(self) -> None:
         """Finish what waits, then let the thread go."""
+        while self._committing:  # noqa: ASYNC110 - once in its life
+            await asyncio.sleep(_ASK_AGAIN)
 
         def stop() -> None:
             self._open = False
 
         self.post(stop)
         await asyncio.to_thread(self._thread.join)
-
-
-def _answer(batch: list[_Waiting], error: StoreError | None) -> None:
-    for _, done in batch:
-        try:
-            done(error)
-        except Exception:
-            logger.exception("a connection failed")
 
 
 def _settle(done: asyncio.Future[None], error: Exception | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,8 @@ class Claims(Connection):
         rows = [_row(delivery) for delivery in deliveries]
         last = 0
         with translated(self.path), self._transaction():
-            for chunk in _chunks(rows):
+            for at in range(0, len(rows), _ROWS_AT_ONCE):
+                chunk = rows[at : at + _ROWS_AT_ONCE]
                 values = ", ".join([_VALUES] * len(chunk))
                 cursor = self._db.execute(self._sql["append_deliveries"] + values, list(chain.from_iterable(chunk)))
                 last = cursor.lastrowid or 0
@@ -139,16 +140,8 @@ class Claims(Connection):
 
 
 _VALUES = "(?, ?, ?, ?, ?, ?, ?)"
-_ROWS_AT_ONCE = (64, 16, 4, 1)
-"""Rows of one statement: fewer of them cost less, and each size is compiled once."""
-
-
-def _chunks(rows: list[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
-    at = 0
-    for size in _ROWS_AT_ONCE:
-        while len(rows) - at >= size:
-            yield rows[at : at + size]
-            at += size
+_ROWS_AT_ONCE = 100
+"""Rows of one statement. Each number of them is compiled once; between statements, the receiver takes its turn."""
 
 
 def _row(delivery: Delivery) -> tuple[Any, ...]:

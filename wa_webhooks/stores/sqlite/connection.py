@@ -28,8 +28,8 @@ _CACHE = 64 * 2**10
 _CHECKPOINT_FROM = 8 * 2**20
 _LARGEST_LEFT_LOG = 64 * 2**20
 """Bytes of the write-ahead log: from when on `maintain` copies it into the file, and when it makes it begin anew."""
-_RESTART_PATIENCE = 250
-"""Milliseconds."""
+_RESTART_PATIENCE = 0.25
+"""Seconds."""
 _PRIMARY = 0xFF
 """The low byte of an extended result code is its family."""
 
@@ -43,6 +43,7 @@ class Connection:
             raise StoreRejectedError(f"there is no store at {path}", hint=_ABSENT)
         self.path = path
         self._patience = busy_timeout
+        self._front = front
         self._sql = statements(BACKEND)
         self._gate = Gate(None if path in (":memory:", TEMPORARY) else f"{path}-gate")
         with translated(path):
@@ -86,6 +87,7 @@ class Connection:
             # A checkpoint in the front's commit makes its requests wait; `maintain` makes them. This is for when
             # nobody calls it: the write-ahead log must not fill the disk.
             db.execute(f"PRAGMA wal_autocheckpoint = {_LATE_CHECKPOINT}")
+            db.execute("PRAGMA busy_timeout = 0")
         db.execute(f"PRAGMA journal_size_limit = {_LARGEST_LEFT_LOG}")
 
     def _identity(self) -> tuple[int, int] | None:
@@ -179,18 +181,24 @@ class Connection:
         than a millisecond. So whoever waits holds the gate, and asks all the time; the others queue behind it.
         """
         give_up = time.monotonic() + self._patience
-        self._db.execute("PRAGMA busy_timeout = 0")
-        with self._gate.held(self._patience):
-            while True:
-                try:
-                    self._db.execute("BEGIN IMMEDIATE")
-                except sqlite3.OperationalError as exc:
-                    if exc.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up:
-                        raise
-                    time.sleep(_ASK_AGAIN)
-                else:
-                    break
-        self._db.execute(f"PRAGMA busy_timeout = {self._patience * 1000:.0f}")
+        self._let_sqlite_wait(0)
+        try:
+            with self._gate.held(self._patience):
+                while True:
+                    try:
+                        self._db.execute("BEGIN IMMEDIATE")
+                    except sqlite3.OperationalError as exc:
+                        if exc.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up:
+                            raise
+                        time.sleep(_ASK_AGAIN)
+                    else:
+                        return
+        finally:
+            self._let_sqlite_wait(self._patience)
+
+    def _let_sqlite_wait(self, seconds: float) -> None:
+        if not self._front:  # it only writes, and waits by itself
+            self._db.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
 
     def _wanted(self) -> bool:
         """Whether somebody waits for the write lock: long work then commits what it has, and takes its turn again."""
@@ -208,9 +216,9 @@ class Connection:
             # While there is always somebody writing, it would grow for ever: now and then all have to wait for it.
             if log.stat().st_size > _LARGEST_LEFT_LOG:
                 with self._gate.held(self._patience):
-                    self._db.execute(f"PRAGMA busy_timeout = {_RESTART_PATIENCE}")
+                    self._let_sqlite_wait(_RESTART_PATIENCE)
                     self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                    self._db.execute(f"PRAGMA busy_timeout = {self._patience * 1000:.0f}")
+                    self._let_sqlite_wait(self._patience)
 
     @contextmanager
     def _reading(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
