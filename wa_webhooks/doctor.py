@@ -12,14 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from . import rotation, settings
-from .errors import WaHooksError
+from . import rotation, settings, tls, whois
+from .errors import ConfigError, WaHooksError
 from .handlers import builtin, load_registry
+from .networks import Networks
 from .signature import key_label
 from .stores import open_store
 
 _SQLITE_NEEDED = (3, 32, 0)  # generated columns came with 3.31, iif() with 3.32
 _LEAST_FREE = 100 * 2**20
+_LEAST_VALID = 21  # days; authorities that renew by themselves do so a month before
 
 
 class CheckResult(NamedTuple):
@@ -40,6 +42,7 @@ def examine(store_url: str, handlers: str | None, env: Mapping[str, str] = os.en
     yield from _rotation(store_url, env)
     yield from _disk(store_url)
     yield _attempt("handlers", lambda: _handlers(handlers))
+    yield from _origin(env)
 
 
 def _attempt(name: str, check: Callable[[], str]) -> CheckResult:
@@ -73,7 +76,7 @@ def _token(env: Mapping[str, str]) -> str:
 
 
 def _secret_files(env: Mapping[str, str]) -> Iterator[CheckResult]:
-    for name in ("WHATSAPP_APP_SECRET_FILE", "WHATSAPP_VERIFY_TOKEN_FILE"):
+    for name in ("WHATSAPP_APP_SECRET_FILE", "WHATSAPP_VERIFY_TOKEN_FILE", "WA_HOOKS_TLS_KEY"):
         path = env.get(name)
         if path and Path(path).exists():
             mode = Path(path).stat().st_mode
@@ -120,3 +123,47 @@ def _handlers(reference: str | None) -> str:
         return "built in"
     load_registry(reference)
     return f"built in and {reference}"
+
+
+def _origin(env: Mapping[str, str]) -> Iterator[CheckResult]:
+    """What the variables of `serve` name to tell Meta from others by, and itself from others."""
+    if networks := env.get("WA_HOOKS_ALLOW_NETWORKS"):
+        yield _attempt("networks", lambda: _networks(networks))
+    certificate, key, authority = (
+        Path(env[name]) if env.get(name) else None
+        for name in ("WA_HOOKS_TLS_CERT", "WA_HOOKS_TLS_KEY", "WA_HOOKS_TLS_CLIENT_CA")
+    )
+    if certificate:
+        yield _attempt("certificate", lambda: _certificate(certificate, key))
+    if authority:
+        yield _attempt("authority", lambda: _valid(authority, "Get the authority's new certificate."))
+
+
+def _networks(named: str) -> str:
+    file = Path(named)
+    if not file.is_file():
+        try:
+            return f"{len(Networks.parse(named))} named"
+        except ConfigError as exc:
+            raise ConfigError(f"{named} is no file, and on {exc}", hint=exc.hint) from exc
+    listing = whois.read(file)
+    age = (datetime.now(UTC) - listing.fetched).days
+    if age >= whois.STALE_DAYS:
+        raise ConfigError(
+            f"{file} is {age} days old", hint=f"wa-hooks networks --refresh {file}, and send SIGHUP to `serve`."
+        )
+    return f"{len(listing.networks)} in {file}, of {listing.fetched:%Y-%m-%d}"
+
+
+def _certificate(certificate: Path, key: Path | None) -> str:
+    tls.server_context(certificate, key)
+    return _valid(certificate, "Renew the certificate, and send SIGHUP to `serve`.")
+
+
+def _valid(file: Path, remedy: str) -> str:
+    until = tls.expiry(file)
+    left = (until - datetime.now(UTC)).days
+    if left < _LEAST_VALID:
+        told = f"expires in {left} days" if left >= 0 else "has expired"
+        raise ConfigError(f"{file} {told}, on {until:%Y-%m-%d}", hint=remedy)
+    return f"{file} is valid until {until:%Y-%m-%d}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 
 from .errors import ConfigError
@@ -33,6 +35,51 @@ def server_context(certificate: Path, key: Path | None, client_ca: Path | None =
             raise ConfigError(f"cannot use the certificate authority {client_ca}: {_reason(exc)}") from exc
         context.verify_mode = ssl.CERT_OPTIONAL
     return context
+
+
+def expiry(file: Path) -> datetime:
+    """Return when the first of the certificates in a PEM file expires.
+
+    Raises:
+        ConfigError: it cannot be read, or holds no certificate.
+    """
+    try:
+        found = _CERTIFICATE.findall(file.read_text("ascii", "replace"))
+        return min(_not_after(ssl.PEM_cert_to_DER_cert(pem)) for pem in found)
+    except (OSError, ValueError, IndexError) as exc:
+        reason = _reason(exc) if isinstance(exc, OSError) else "it holds no certificate"
+        raise ConfigError(f"cannot read {file}: {reason}", hint="Give certificates in PEM.") from exc
+
+
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_VERSION = 0xA0
+_UTC_TIME = 0x17
+
+
+def _not_after(der: bytes) -> datetime:
+    """Return when a certificate (RFC 5280) expires: ssl tells that of the other side's alone."""
+    fields = _values(_values(_values(der)[0][1])[0][1])
+    has_version = fields[0][0] == _VERSION  # then serial number, algorithm, issuer, validity
+    tag, written = _values(fields[3 + has_version][1])[1]
+    text = written.decode("ascii")
+    if tag == _UTC_TIME:
+        text = ("19" if text >= "50" else "20") + text
+    return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+
+
+def _values(der: bytes) -> list[tuple[int, bytes]]:
+    """Cut DER into (tag, content), one level deep."""
+    found = []
+    at = 0
+    while at < len(der):
+        tag, length = der[at], der[at + 1]
+        at += 2
+        if length & 0x80:  # the length's own length comes first
+            more = length & 0x7F
+            length, at = int.from_bytes(der[at : at + more]), at + more
+        found.append((tag, der[at : at + length]))
+        at += length
+    return found
 
 
 def _reason(exc: Exception) -> str:
