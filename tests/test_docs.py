@@ -116,5 +116,5 @@ def test_links_lead_somewhere(document):
 def test_every_option_in_the_documents_exists():
     known = set(re.findall(r"--[a-z][a-z-]+", REFERENCE.read_text()))
     for file in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
-        for line in re.findall(r"`[^`]*wa-hooks[^`]*`|^\s*wa-hooks .*$", file.read_text(), re.MULTILINE):
+        for line in re.findall(r"`[^`\n]*wa-hooks [a-z][^`\n]*`|^\s*wa-hooks .*$", file.read_text(), re.MULTILINE):
             assert set(re.findall(r"--[a-z][a-z-]+", line)) <= known, line
