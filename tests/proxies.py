@@ -172,9 +172,13 @@ class Https(http.client.HTTPConnection):
 
 
 class Listener:
-    """In the receiver's place: answers every request 200, and keeps `heads` and how many `connections` there were."""
+    """In the receiver's place: answers every request 200, and keeps `heads` and how many `connections` there were.
 
-    def __init__(self):
+    With `fickle`, a connection is closed when a second request comes on it, as if its time had been over just then.
+    """
+
+    def __init__(self, *, fickle=False):
+        self._fickle = fickle
         self.heads = []
         self.connections = 0
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -213,3 +217,5 @@ class Listener:
                 stream.read(int(headers.get("Content-Length", 0)))
                 self.heads.append((line.decode().strip(), headers))
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n")
+                if headers["Connection"] == "close" or (self._fickle and stream.peek(1)):
+                    return

@@ -163,7 +163,9 @@ def test_a_client_does_not_choose_his_address(deployed):
 
 def test_a_client_of_another_name_is_refused_whatever_he_writes(deployed, certificates):
     client = deployed.client(certificates.other)
-    assert client.ask("POST", "/webhook", BODY, signed(BODY, **SPOOFED))[0] == 403
+    for written in ({}, SPOOFED, {HEADER: SPOOFED[HEADER]}, {HEADER.replace("-", "_"): SPOOFED[HEADER]}):
+        assert client.ask("POST", "/webhook", BODY, signed(BODY, **written))[0] == 403
+        client.close()
     assert recorded(deployed.served.store) == []
 
 
@@ -191,6 +193,19 @@ def test_the_receiver_sees_one_value_of_what_it_believes_and_a_length(proxied, c
             assert "CN=other.example" in subject.split(",")
             assert headers["X-Hub-Signature-256"] == signature_of(BODY)
             assert headers["Content-Length"] == str(len(BODY))
+
+
+def test_nginx_repeats_what_it_sent_just_as_a_kept_connection_was_closed(tmp_path, certificates):
+    with Listener(fickle=True) as listener:
+        proxy = PROXIES["nginx"](tmp_path, listener.port, certificates)
+        try:
+            with contextlib.closing(Https(proxy.port, certificates.authority, certificates.meta)) as client:
+                for number in range(10):
+                    body = b"%d" % number
+                    assert client.ask("POST", "/webhook", body, signed(body))[0] == 200
+        finally:
+            proxy.stop()
+        assert listener.connections == 10
 
 
 # -- while things are restarted
