@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import math
 import resource
@@ -31,6 +32,8 @@ _BACKLOG = 1024
 _ACCEPTED_AT_ONCE = 16
 """Connections, before the limits are looked at again."""
 _MAINTENANCE = 0.1
+_GARBAGE = 20_000
+"""New objects between two collections."""
 _OTHER_FILES = 64
 """Files that a receiver's process has open beside its connections, at most."""
 _PORT_PATIENCE = 1.0
@@ -149,6 +152,10 @@ async def _serve(
     recorder = Recorder(front.append, bell.ring if serving.workers else lambda: None)
     receiver = Receiver(_room(serving.configure()), recorder, front)
     loop.add_signal_handler(signal.SIGHUP, _configure_again, receiver, serving.configure)
+    # What is there by now stays: the collector need not look at it again and again, which would take a receiver's time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE)
     servers = []
     for sock in sockets:
         servers.append(await loop.create_server(receiver.connection, sock=sock, backlog=_ACCEPTED_AT_ONCE))

@@ -27,13 +27,11 @@ _SWEEP = 0.25
 class Crowd:
     """Connections: strangers, and those that have sent a signed delivery, each with the longest silent first."""
 
-    def __init__(
-        self, *, most: int, most_per_address: int, unlimited: Container[str], dropped: Callable[[Connection], None]
-    ) -> None:
-        """`unlimited` are addresses, those of proxies; `dropped` is told who gave way."""
+    def __init__(self, *, most: int, most_per_address: int, dropped: Callable[[Connection], None]) -> None:
+        """`dropped` is told who gave way. `unlimited` are addresses of which there may be any number: proxies."""
         self._most = most
         self._most_per_address = most_per_address
-        self._unlimited = unlimited
+        self.unlimited: Container[str] = ()
         self._dropped = dropped
         self._strangers: dict[Connection, None] = {}
         self._known: dict[Connection, None] = {}
@@ -44,7 +42,7 @@ class Crowd:
     def enter(self, connection: Connection) -> bool:
         """Make room for a connection; return whether there is any."""
         address = connection.peer
-        if self._per_address[address] >= self._most_per_address and address not in self._unlimited:
+        if self._per_address[address] >= self._most_per_address and address not in self.unlimited:
             room = self._drop(address)
         else:
             room = len(self._strangers) + len(self._known) < self._most or self._drop(None)

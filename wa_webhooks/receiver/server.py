@@ -82,7 +82,6 @@ class Receiver:
 
     def __init__(self, settings: Settings, recorder: Recorder, store: Store) -> None:
         """`store` is used through the recorder's thread alone."""
-        self.configure(settings)
         self.closing = False
         # One for all connections: what comes in is taken out of it at once. One made for each read costs more than
         # all the rest of a request.
@@ -95,15 +94,16 @@ class Receiver:
         self._crowd = Crowd(
             most=settings.most_connections,
             most_per_address=settings.most_per_address,
-            unlimited=settings.proxies,
             dropped=self._dropped,
         )
+        self.configure(settings)
         self._rejections = Rejections(store)
         self._regularly = [asyncio.ensure_future(task) for task in (self._crowd.sweep(), self._keep_rejections())]
 
     def configure(self, settings: Settings) -> None:
         """Answer by these settings from now on."""
         self.settings = settings
+        self._crowd.unlimited = settings.proxies
         self.wanted = naming([*KEPT_HEADERS, settings.forwarded, settings.client_header or REQUEST_ID])
 
     def connection(self) -> Connection:

@@ -36,14 +36,23 @@ class Claims(Connection):
     def append(self, deliveries: Sequence[Delivery]) -> list[int]:
         """See `Store.append`."""
         rows = [_row(delivery) for delivery in deliveries]
+        chunks = [rows[at : at + _ROWS_AT_ONCE] for at in range(0, len(rows), _ROWS_AT_ONCE)]
         last = 0
-        with translated(self.path), self._transaction():
-            for at in range(0, len(rows), _ROWS_AT_ONCE):
-                chunk = rows[at : at + _ROWS_AT_ONCE]
-                values = ", ".join([_VALUES] * len(chunk))
-                cursor = self._db.execute(self._sql["append_deliveries"] + values, list(chain.from_iterable(chunk)))
-                last = cursor.lastrowid or 0
+        with translated(self.path):
+            if len(chunks) == 1:
+                # A statement is a transaction of its own: one call, during which the receiver's loop can run.
+                self._sync(durable=True)
+                self._check_identity()
+                last = self._in_turn(*self._insertion(rows)).lastrowid or 0
+            else:
+                with self._transaction():
+                    for chunk in chunks:
+                        last = self._db.execute(*self._insertion(chunk)).lastrowid or 0
         return list(range(last - len(rows) + 1, last + 1))  # ids are given out one by one while we hold the lock
+
+    def _insertion(self, rows: Sequence[tuple[Any, ...]]) -> tuple[str, list[Any]]:
+        statement = self._sql["append_deliveries"] + ", ".join([_VALUES] * len(rows))
+        return statement, list(chain.from_iterable(rows))
 
     # -- the back
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -161,10 +161,8 @@ class Connection:
         What is not `durable` is not synced: a power cut may undo it, together with all that was not synced after it.
         That is enough where the log makes it good again, and a fraction of the time.
         """
-        if durable != self._durable:
-            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            self._durable = durable
-        self._begin()
+        self._sync(durable=durable)
+        self._in_turn("BEGIN IMMEDIATE")
         try:
             self._check_identity()
             yield
@@ -174,8 +172,13 @@ class Connection:
                 self._db.execute("ROLLBACK")
             raise
 
-    def _begin(self) -> None:
-        """Take the write lock, in turn with everybody else of wa-hooks.
+    def _sync(self, *, durable: bool) -> None:
+        if durable != self._durable:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+
+    def _in_turn(self, statement: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Execute what takes the write lock, in turn with everybody else of wa-hooks.
 
         SQLite's own waiting is not fair: it asks ten times a second in the end, and a busy worker leaves gaps of less
         than a millisecond. So whoever waits holds the gate, and asks all the time; the others queue behind it.
@@ -186,13 +189,11 @@ class Connection:
             with self._gate.held(self._patience):
                 while True:
                     try:
-                        self._db.execute("BEGIN IMMEDIATE")
+                        return self._db.execute(statement, parameters)
                     except sqlite3.OperationalError as exc:
                         if exc.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up:
                             raise
                         time.sleep(_ASK_AGAIN)
-                    else:
-                        return
         finally:
             self._let_sqlite_wait(self._patience)
 
