@@ -152,7 +152,7 @@ async def _serve(
     recorder = Recorder(front.append, bell.ring if serving.workers else lambda: None)
     receiver = Receiver(_room(serving.configure()), recorder, front)
     loop.add_signal_handler(signal.SIGHUP, _configure_again, receiver, serving.configure)
-    # What is there by now stays: the collector need not look at it again and again, which would take a receiver's time.
+    # What is there by now stays: the collector need not look at it again and again, in a request's time.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE)
