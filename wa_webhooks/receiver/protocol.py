@@ -39,9 +39,10 @@ FRAMING = frozenset({"connection", "content-length", "expect", "host", "transfer
 """Headers that `parse_head` needs itself."""
 
 
-def naming(names: Iterable[str]) -> dict[bytes, str]:
-    """Return the headers of these names for `parse_head`, together with `FRAMING`."""
-    return {name.lower().encode("ascii"): name.lower() for name in (*names, *FRAMING)}
+def naming(names: Iterable[str]) -> dict[str, str]:
+    """Return the headers of these names for `parse_head`, together with `FRAMING`, by how they are mostly written."""
+    lower = [name.lower() for name in (*names, *FRAMING)]
+    return {name.title(): name for name in lower} | {name: name for name in lower}
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault
@@ -110,10 +111,10 @@ def cut_head(buffer: bytearray, start: int) -> bytes | None:
     return head
 
 
-def parse_head(head: bytes, wanted: Mapping[bytes, str]) -> Head:
+def parse_head(head: bytes, wanted: Mapping[str, str]) -> Head:
     """Return the request whose head is `head`, its empty line included, with the headers that are `wanted`.
 
-    `wanted` gives their names by what they are on the wire, in lower case, and includes `FRAMING`; see `naming`.
+    `wanted` is made by `naming`.
 
     Raises:
         Refusal: it is malformed or ambiguous, or the length of its body is not stated.
@@ -123,12 +124,12 @@ def parse_head(head: bytes, wanted: Mapping[bytes, str]) -> Head:
         raise _fault(head)
     method, target, minor, lines = found.groups()
     headers: dict[str, str] = {}
-    for line in lines.split(b"\r\n"):
-        raw_name, _, raw_value = line.partition(b":")
-        name = wanted.get(raw_name.lower())
+    for line in lines.decode("latin-1").split("\r\n"):
+        written, _, value = line.partition(":")
+        name = wanted.get(written) or wanted.get(written.lower())
         if name is None:
             continue
-        value = raw_value.decode("latin-1").strip("\t ")
+        value = value.strip("\t ")
         if name in headers:
             if name in _ONCE:
                 raise Refusal(HTTPStatus.BAD_REQUEST, "A header that may stand once is repeated.")
