@@ -61,6 +61,7 @@ def compared(plan):
         bare = alone if count == 1 else bare
         for each, series in zip(measured, found[count], strict=True):
             figures = f"{series.median('per_second'):>9,.0f}/s  p99 {series.median('p99'):8.2f} ms"
+            figures += f"  CPU {series.median('cpu'):4.0f} µs"
             print(f"  {each.name:<28}{each.does:<18}{figures}", flush=True)
     print("\nwhile it processes", flush=True)
     beside = [peers.wa_hooks(workers=1), peers.FASTAPI, peers.FASTAPI_COMMITS, peers.PYWA]

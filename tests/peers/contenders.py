@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -115,9 +116,17 @@ def contenders() -> list[Contender]:
     ]
 
 
+class Running(NamedTuple):
+    """A receiver that runs, with what it writes in `folder`."""
+
+    port: int
+    folder: Path
+    pid: int
+
+
 @contextlib.contextmanager
 def running(contender: Contender, cores: set[int] | None):
-    """Start a receiver on these cores; give its port and its folder, and end it."""
+    """Start a receiver on these cores; give it, and end it."""
     with tempfile.TemporaryDirectory(prefix=".bench-", dir=ROOT, ignore_cleanup_errors=True) as made:
         folder = Path(made)
         with socket.socket() as free:
@@ -138,7 +147,7 @@ def running(contender: Contender, cores: set[int] | None):
         try:
             _wait_for(process, port, folder / "log.txt")
             check_it_verifies(contender, port)
-            yield port, folder
+            yield Running(port, folder, process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -151,7 +160,8 @@ def running(contender: Contender, cores: set[int] | None):
 def check_it_verifies(contender: Contender, port: int) -> None:
     """End the benchmark if a receiver takes what is not signed: its figures would be no comparison."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("POST", "/webhook", b"{}", {"X-Hub-Signature-256": "sha256=" + "0" * 64})
+    headers = {"Content-Type": "application/json", "X-Hub-Signature-256": "sha256=" + "0" * 64}
+    connection.request("POST", "/webhook", b"{}", headers)
     status = connection.getresponse().status
     connection.close()
     if status not in (401, 403):

@@ -97,7 +97,7 @@ def table(columns: list[str], rows: list[list[str]]) -> str:
 def _compared(run: Run) -> str:
     columns = ["receiver", "before it answers"]
     columns += [f"{count} conn: req/s" if count > 1 else "1 conn: req/s" for count in CONNECTIONS]
-    columns += ["p50 at 1, ms", "p50 at 64", "p99 at 64", "p99 at 256", "wa-hooks at 64 is"]
+    columns += ["p50 at 1, ms", "p50 at 64", "p99 at 64", "p99 at 256", "CPU at 64, µs", "wa-hooks at 64 is"]
     ours = run.of(WA_HOOKS, 64)
     rows = []
     for each in run.contenders:
@@ -109,9 +109,10 @@ def _compared(run: Run) -> str:
             series[64].median("p99"),
             series[256].median("p99"),
         ]
+        cpu = f"{series[64].median('cpu'):.0f}"
         ratio = "" if each is WA_HOOKS else f"{ours.ratio(series[64]):.1f} times as fast"
-        rows.append([each.name, each.does, *figures, *(f"{time:.2f}" for time in times), ratio])
-    bare = [f"{run.bare.median('per_second'):,.0f}", "", "", f"{run.bare.median('p50'):.2f}", "", "", "", ""]
+        rows.append([each.name, each.does, *figures, *(f"{time:.2f}" for time in times), cpu, ratio])
+    bare = [f"{run.bare.median('per_second'):,.0f}", "", "", f"{run.bare.median('p50'):.2f}", "", "", "", "", ""]
     rows.append(["SQLite in a loop, no receiver", COMMIT, *bare])
     return table(columns, rows)
 

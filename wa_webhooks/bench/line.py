@@ -124,7 +124,9 @@ def _drain(target: Target) -> float | None:
 def _told_by_answers(load: Load) -> list[str]:
     reasons = [f"{count}: {told}" for told, count in load.errors.most_common()]
     median = percentile(load.latencies, 0.5)
-    if median is not None and median > MEDIAN:
+    if median is None:
+        reasons.append("nothing was answered 200")
+    elif median > MEDIAN:
         reasons.append(f"the median is over {MEDIAN * 1000:g} ms")
     if load.slow_share >= SLOW_SHARE:
         reasons.append(f"{load.slow_share:.1%} took over a second")

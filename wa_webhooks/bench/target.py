@@ -55,7 +55,7 @@ class Target:
 
     def cpu(self) -> float | None:
         """Return the CPU seconds that its processes have used so far; None where that is not known."""
-        return _cpu_of(self.pid) if self.pid else None
+        return cpu_of(self.pid) if self.pid else None
 
 
 def running(url: str, secret: str, store: Store | None) -> Target:
@@ -132,8 +132,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _cpu_of(pid: int) -> float | None:
-    """CPU seconds of a process and its descendants, where the system tells (Linux)."""
+def cpu_of(pid: int) -> float | None:
+    """Return the CPU seconds of a process and its descendants; None where the system (no Linux) does not tell."""
     parents: dict[int, tuple[int, float]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):
