@@ -1,4 +1,4 @@
-"""What an attack is tried with: raw sockets by the hundred that send what they are told, and a look at the receiver."""
+"""What an attack is tried with: raw sockets by the hundred that send what they are told, and a look at memory."""
 
 import contextlib
 import resource
@@ -67,7 +67,7 @@ class Attack:
         self._ready, self._over = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="attack")
         self._selector = selectors.DefaultSelector()
-        # Of each attacker: what it sends, the rest of what is being sent, when to go on, and whether nothing has come yet
+        # Of each: what it sends, the rest of what is being sent, when to go on, and whether nothing has come yet.
         self._state = {attacker: [iter(()), b"", float("inf"), True] for attacker in attackers}
 
     def __enter__(self):
@@ -114,7 +114,7 @@ class Attack:
     def _connect(self, attacker):
         made = socket.socket()
         try:
-            made.setblocking(False)
+            made.settimeout(0)
             # Reset at the end: thousands of ports that wait for late packets would be missed by other tests.
             made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             made.bind((attacker.source, 0))

@@ -1,5 +1,5 @@
-"""Attacks on a receiver, each over real sockets on a real process. Whatever they do, a well-behaved client beside them is
-answered in time, memory stays bounded, and nothing is stored that is not signed.
+"""Attacks on a receiver, each over real sockets on a real process. Whatever they do, a well-behaved client beside them
+is answered in time, memory stays bounded, and nothing is stored that is not signed.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from attacking import Attack, Attacker, crowd, forever, one_by_one, open_files, peak_memory
 from corpus import BODY, CASES, chunks, get, post
-from serving import DEADLINE, Client, delivery, recorded, serve_environment, serving, signature_of, until
+from serving import Client, delivery, recorded, serve_environment, serving, signature_of, until
 
 pytestmark = pytest.mark.processes
 
@@ -112,7 +112,7 @@ def test_endless_chunks(tmp_path, chunk):
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
-def test_bodies_of_100_MB(tmp_path, processes):
+def test_bodies_of_100_megabytes(tmp_path, processes):
     heads = [
         post("Content-Length: 100000000", body=b"", signs=b"x"),
         post("Content-Length: 100000000", "Expect: 100-continue", body=b"", signs=b"x"),
