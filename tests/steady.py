@@ -1,8 +1,8 @@
 """A well-behaved client as a process of its own: so many signed deliveries a second, sent when they are due.
 
 python steady.py PORT SECONDS RATE [CA]; the secret comes from WHATSAPP_APP_SECRET. Every other delivery comes on a
-new connection, the rest on kept ones. It prints one JSON object: `times` in seconds from when each delivery was due to
-its answer, and `statuses`, null where there was no answer.
+new connection, the rest on kept ones. It prints one JSON object: `times` in seconds from when each delivery was due
+to its answer, and `statuses`, null where there was no answer.
 """
 
 import hashlib

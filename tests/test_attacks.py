@@ -1,5 +1,5 @@
-"""Attacks on a receiver, each over real sockets on a real process. Whatever they do, a well-behaved client beside them
-is answered in time, memory stays bounded, and nothing is stored that is not signed.
+"""Attacks on a receiver, each over real sockets on a real process. Whatever they do, a well-behaved client beside
+them is answered in time, memory stays bounded, and nothing is stored that is not signed.
 """
 
 import contextlib
