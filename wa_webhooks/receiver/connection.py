@@ -30,8 +30,8 @@ _AT_ONCE = 8
 """Requests that are answered in a row, where answers need no wait, before other connections have their turn."""
 _LINGER = 3.0
 """Seconds to read on after a refusal: closing at once would reset the connection before the answer is read."""
-_BREATH = 0.1
-"""Seconds between such reads: whoever was refused and sends on must not take the time of the others."""
+_BREATH = 0.0005
+"""Seconds between such reads of all connections together: the refused must not take the time of the others."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -102,7 +102,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._ending:
             if self._transport and not self._transport.is_closing():
                 self._transport.pause_reading()
-                asyncio.get_running_loop().call_later(_BREATH, self._read_on)
+                asyncio.get_running_loop().call_later(_BREATH * len(self._crowd.refused), self._read_on)
             return
         self._buffer += self._inbox[:nbytes]
         if not (self.busy or self._clogged):
@@ -254,11 +254,15 @@ class Connection(asyncio.BufferedProtocol):
         head_only = head is not None and head.method == "HEAD"
         self._transport.write(render(answer, keep_alive=False, request_id=self.request_id, head_only=head_only))
         self._ending = True
+        self._crowd.refused.add(self)
         self.deadline = self._now() + _LINGER
-        if self._eof or not self._transport.can_write_eof():
-            self._transport.close()
-        else:
-            self._transport.write_eof()
+        try:
+            if self._eof or not self._transport.can_write_eof():
+                self._transport.close()
+            else:
+                self._transport.write_eof()
+        except OSError:  # it was reset a moment ago; this may be called on behalf of another connection
+            self.abort()
 
     def end(self) -> None:
         """Close once all is written."""
