@@ -26,8 +26,12 @@ logger = logging.getLogger(__name__)
 
 _MOST_AHEAD = 64 * 2**10
 """Bytes that a client may send ahead while it waits for an answer."""
+_AT_ONCE = 8
+"""Requests that are answered in a row, where answers need no wait, before other connections have their turn."""
 _LINGER = 3.0
 """Seconds to read on after a refusal: closing at once would reset the connection before the answer is read."""
+_BREATH = 0.0005
+"""Seconds between such reads of all connections together: the refused must not take the time of the others."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -96,6 +100,9 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take what came in."""
         if self._ending:
+            if self._transport and not self._transport.is_closing():
+                self._transport.pause_reading()
+                asyncio.get_running_loop().call_later(_BREATH * len(self._crowd.refused), self._read_on)
             return
         self._buffer += self._inbox[:nbytes]
         if not (self.busy or self._clogged):
@@ -103,6 +110,10 @@ class Connection(asyncio.BufferedProtocol):
         elif len(self._buffer) > _MOST_AHEAD and self._transport and not self._paused:
             self._transport.pause_reading()
             self._paused = True
+
+    def _read_on(self) -> None:
+        if self._transport and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def eof_received(self) -> bool:
         """Keep open for writing what was asked for; whether there is anything."""
@@ -129,8 +140,14 @@ class Connection(asyncio.BufferedProtocol):
 
     def _advance(self) -> None:
         """Read as many requests as there are in the buffer, until one is not answered at once."""
+        left = _AT_ONCE
         try:
             while not (self.busy or self._clogged or self._ending):
+                if not left:
+                    self.busy = True  # with leaving the others their turn
+                    asyncio.get_running_loop().call_soon(self._take_turn)
+                    return
+                left -= 1
                 if self._head is None and not self._take_head():
                     break
                 body = self._take_body()
@@ -146,6 +163,10 @@ class Connection(asyncio.BufferedProtocol):
         except Exception:
             logger.exception("a connection failed", extra={"request_id": self.request_id})
             self.abort()
+
+    def _take_turn(self) -> None:
+        self.busy = False
+        self._go_on()
 
     def _take_head(self) -> bool:
         if not self._buffer:
@@ -198,18 +219,19 @@ class Connection(asyncio.BufferedProtocol):
         self._go_on()
 
     def _go_on(self) -> None:
-        if self._paused and self._transport and not self._ending:
-            self._paused = False
-            self._transport.resume_reading()
         if self._buffer or self._eof:
             self._advance()
+        if self._paused and self._transport and not (self.busy or self._clogged or self._ending):
+            self._paused = False  # not before: each answer would let more in than it takes out
+            self._transport.resume_reading()
 
     def _write(self, answer: Answer) -> None:
         head = self._head
         self.busy = False
         self._head = self._chunks = None
         self._crowd.hold(self, 0)
-        if self._transport is None or head is None:
+        if self._transport is None or self._transport.is_closing() or head is None:
+            self._ending = True
             return
         keep_alive = head.keep_alive and not self._receiver.closing
         self.deadline = self._now() + self._receiver.settings.idle
@@ -232,11 +254,15 @@ class Connection(asyncio.BufferedProtocol):
         head_only = head is not None and head.method == "HEAD"
         self._transport.write(render(answer, keep_alive=False, request_id=self.request_id, head_only=head_only))
         self._ending = True
+        self._crowd.refused.add(self)
         self.deadline = self._now() + _LINGER
-        if self._eof or not self._transport.can_write_eof():
-            self._transport.close()
-        else:
-            self._transport.write_eof()
+        try:
+            if self._eof or not self._transport.can_write_eof():
+                self._transport.close()
+            else:
+                self._transport.write_eof()
+        except OSError:  # it was reset a moment ago; this may be called on behalf of another connection
+            self.abort()
 
     def end(self) -> None:
         """Close once all is written."""

@@ -38,6 +38,8 @@ class Crowd:
         self._per_address: Counter[str] = Counter()
         self._receiving: dict[Connection, None] = {}  # bodies on their way in, the longest first
         self._held = 0
+        self.refused: set[Connection] = set()
+        """Those that are only read on from until they have noticed."""
 
     def enter(self, connection: Connection) -> bool:
         """Make room for a connection; return whether there is any."""
@@ -78,6 +80,7 @@ class Crowd:
             self._per_address[connection.peer] -= 1
             if not self._per_address[connection.peer]:
                 del self._per_address[connection.peer]
+        self.refused.discard(connection)
         if not connection.busy:
             self.hold(connection, 0)
 

@@ -18,8 +18,9 @@ from urllib.parse import parse_qsl
 LONGEST_HEAD = 16 * 1024
 LONGEST_TARGET = 4 * 1024
 _LONGEST_SIZE_LINE = 16
-_MOST_CHUNKS = 8192
-"""Of one body: a client that sends 4 MB in single bytes would keep everybody waiting."""
+_FREE_CHUNKS = 100
+_LEAST_CHUNK = 1024
+"""Bytes of a chunk on the average, after the first hundred: 4 MB in single bytes would keep everybody waiting."""
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
@@ -30,7 +31,6 @@ _HEAD = re.compile(
 _FIELDS = re.compile(rb"(?:%b:%b\r\n)*" % (_TOKEN, _VALUE))
 _REQUEST_LINE = re.compile(rb"%b /[\x21-\x7e]{,%d} HTTP/1\.[01]\r\n" % (_TOKEN, LONGEST_TARGET - 1))
 _START = re.compile(_TOKEN)
-_LONE_LF = re.compile(rb"(?<!\r)\n")
 _BARE_LF = "A line ends without a carriage return."
 _DIGITS = re.compile(r"[0-9]{1,15}")
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
@@ -97,8 +97,9 @@ def cut_head(buffer: bytearray, start: int) -> bytes | None:
     end = buffer.find(b"\r\n\r\n", max(0, start - 3), LONGEST_HEAD)
     if end < 0:
         line_end = buffer.find(b"\r\n", 0, LONGEST_HEAD)
+        line_ends = buffer.count(b"\r\n", max(0, start - 1), LONGEST_HEAD)
         if (
-            _LONE_LF.search(buffer, max(0, start - 1), LONGEST_HEAD)
+            buffer.count(b"\n", start, LONGEST_HEAD) != line_ends
             or (buffer and not _START.match(buffer))
             or (line_end >= 0 and not _REQUEST_LINE.match(buffer))
         ):
@@ -241,8 +242,10 @@ class Chunks:
             raise Refusal(HTTPStatus.BAD_REQUEST, "A chunk is malformed.")
         size = int(line, 16)
         self._chunks += 1
-        if len(self.body) + size > self._largest or self._chunks > _MOST_CHUNKS:
+        if len(self.body) + size > self._largest:
             raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.", cause="too-large")
+        if self._chunks > _FREE_CHUNKS + len(self.body) // _LEAST_CHUNK:
+            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The chunks are too small.", cause="too-large")
         del buffer[: len(line) + 2]
         self._ended = size == 0
         self._left = size + 2 if size else 0

@@ -28,9 +28,14 @@ class Rejections:
         """Whether there are any."""
         return bool(self._kept)
 
+    @property
+    def full(self) -> bool:
+        """Whether more are only counted until the next flush."""
+        return len(self._kept) >= _MOST_KEPT
+
     def add(self, rejection: Rejection, request: str | None) -> None:
         """Keep and log a rejection, or count it; `request` is its method and path."""
-        if len(self._kept) >= _MOST_KEPT:
+        if self.full:
             self._more[rejection.cause] += 1
             return
         self._kept.append(rejection)

@@ -226,13 +226,14 @@ class Receiver:
         size: int | None = None,
         head: Head | None = None,
     ) -> None:
+        told = body is not None and not self._rejections.full  # a flood of large bodies is not worth the digests
         rejection = Rejection(
             at=datetime.now(UTC),
             status=status.value,
             cause=cause,
             source_ip=connection.source,
             size=size if body is None else len(body),
-            body_sha256=None if body is None else hashlib.sha256(body).hexdigest(),
+            body_sha256=hashlib.sha256(body or b"").hexdigest() if told else None,
             request_id=connection.request_id,
             detail=detail,
         )
