@@ -24,13 +24,11 @@ _LEAST_CHUNK = 1024
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
-# Whole heads in one pass; which rule one of them breaks is found out by `_fault`.
-_HEAD = re.compile(
-    rb"(%b) (/[\x21-\x7e]{,%d}) HTTP/1\.([01])\r\n((?:%b:%b\r\n)*)\r\n" % (_TOKEN, LONGEST_TARGET - 1, _TOKEN, _VALUE)
-)
 _FIELDS = re.compile(rb"(?:%b:%b\r\n)*" % (_TOKEN, _VALUE))
 _REQUEST_LINE = re.compile(rb"%b /[\x21-\x7e]{,%d} HTTP/1\.[01]\r\n" % (_TOKEN, LONGEST_TARGET - 1))
 _START = re.compile(_TOKEN)
+_PLAIN = bytes({*b"\t", *range(0x20, 0x7F), *range(0x80, 0x100)})
+"""What may stand in a line."""
 _BARE_LF = "A line ends without a carriage return."
 _DIGITS = re.compile(r"[0-9]{1,15}")
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
@@ -120,39 +118,71 @@ def parse_head(head: bytes, wanted: Mapping[str, str]) -> Head:
     Raises:
         Refusal: it is malformed or ambiguous, or the length of its body is not stated.
     """
-    found = _HEAD.fullmatch(head)
-    if not found:
+    request_line, *lines = head.decode("latin-1").split("\r\n")
+    # What is left over are the ends of lines: one that is not whole, or any other control character, and they differ.
+    if head.translate(None, _PLAIN) != b"\r\n" * len(lines):
         raise _fault(head)
-    method, target, minor, lines = found.groups()
+    try:
+        method, path, query, modern = _request(request_line)
+    except ValueError:
+        raise _fault(head) from None
+    headers = _headers(head, lines[:-2], wanted)  # the last two are the empty line
+    if modern and "host" not in headers:
+        raise Refusal(HTTPStatus.BAD_REQUEST, "The Host header is missing.")
+    connection = headers.get("connection", "").lower()
+    return Head(
+        method,
+        path,
+        query,
+        headers,
+        _length(method, headers, modern=modern),
+        "close" not in connection and (modern or "keep-alive" in connection),
+        modern and headers.get("expect", "").lower() == "100-continue",
+    )
+
+
+def _headers(head: bytes, lines: list[str], wanted: Mapping[str, str]) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for line in lines.decode("latin-1").split("\r\n"):
-        written, _, value = line.partition(":")
-        name = wanted.get(written) or wanted.get(written.lower())
+    for line in lines:
+        written, colon, value = line.partition(":")
+        if not colon:
+            raise _fault(head)
+        name = wanted.get(written)
         if name is None:
-            continue
+            if not _is_token(written):
+                raise _fault(head)
+            name = wanted.get(written.lower())
+            if name is None:
+                continue
         value = value.strip("\t ")
         if name in headers:
             if name in _ONCE:
                 raise Refusal(HTTPStatus.BAD_REQUEST, "A header that may stand once is repeated.")
             value = f"{headers[name]}, {value}"
         headers[name] = value
-    modern = minor == b"1"
-    if modern and "host" not in headers:
-        raise Refusal(HTTPStatus.BAD_REQUEST, "The Host header is missing.")
-    path, _, query = target.decode("ascii").partition("?")
-    connection = headers.get("connection", "").lower()
-    return Head(
-        method=method.decode("ascii"),
-        path=path,
-        query_string=query,
-        headers=headers,
-        length=_length(method, headers, modern=modern),
-        keep_alive="close" not in connection and (modern or "keep-alive" in connection),
-        expects_continue=modern and headers.get("expect", "").lower() == "100-continue",
-    )
+    return headers
 
 
-def _length(method: bytes, headers: Mapping[str, str], *, modern: bool) -> int | None:
+@lru_cache(256)
+def _request(line: str) -> tuple[str, str, str, bool]:
+    """Method, path, query and whether it is HTTP/1.1, of a request line: clients send the same one all the time.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _REQUEST_LINE.fullmatch(f"{line}\r\n".encode("latin-1")):
+        raise ValueError(line)
+    method, target, version = line.split(" ")
+    path, _, query = target.partition("?")
+    return method, path, query, version == "HTTP/1.1"
+
+
+@lru_cache(256)
+def _is_token(name: str) -> bool:
+    return _START.fullmatch(name.encode("latin-1")) is not None
+
+
+def _length(method: str, headers: Mapping[str, str], *, modern: bool) -> int | None:
     """The length of the body in bytes, None where it comes in chunks."""
     stated = headers.get("content-length")
     coding = headers.get("transfer-encoding")
@@ -163,7 +193,7 @@ def _length(method: bytes, headers: Mapping[str, str], *, modern: bool) -> int |
             raise Refusal(HTTPStatus.NOT_IMPLEMENTED, "Send the body with a Content-Length, or chunked.")
         return None
     if stated is None:
-        if method == b"POST":
+        if method == "POST":
             raise Refusal(
                 HTTPStatus.LENGTH_REQUIRED,
                 "Send the body with a Content-Length, or chunked.",

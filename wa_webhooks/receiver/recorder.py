@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
+from typing import Protocol
 
 from ..errors import StoreError
 from ..stores.base import Delivery
@@ -15,24 +16,37 @@ logger = logging.getLogger(__name__)
 
 _LARGEST_BATCH = 1000
 _ASK_AGAIN = 0.005
+_SLOW = 0.02
+_DISTRUST = 0.25
+"""Seconds: what is slow for a commit, and how long the loop leaves them to the thread then."""
 
 Done = Callable[[StoreError | None], None]
 """Called in the loop, with what went wrong."""
 _Waiting = tuple[Delivery, Done]
 
 
-class Recorder:
-    """Appends deliveries to a store, many at a time, on a thread that owns the store's connection."""
+class Append(Protocol):
+    """`Store.append`."""
 
-    def __init__(self, append: Callable[[Sequence[Delivery]], list[int]], recorded: Callable[[], None]) -> None:
-        """Both are called on the recorder's thread, `recorded` after each commit. Needs a running loop."""
+    def __call__(self, deliveries: Sequence[Delivery], *, wait: bool = True) -> list[int]:
+        """Record deliveries and return their ids."""
+        ...
+
+
+class Recorder:
+    """Appends deliveries to a store, many at a time: on the loop if that is quick, else on a thread."""
+
+    def __init__(self, append: Append, recorded: Callable[[], None]) -> None:
+        """`append` is `Store.append`; `recorded` is called after each commit. Needs a running loop."""
         self._append = append
         self._recorded = recorded
         self._loop = asyncio.get_running_loop()
         self._gathered: list[_Waiting] = []
         self._committing = False
+        self._distrusts_until = 0.0
         self._tasks: SimpleQueue[list[_Waiting] | Callable[[], None]] = SimpleQueue()
         self._open = True
+        self._connection = Lock()  # the store's: whoever uses it holds this
         self._thread = Thread(target=self._work, name="wa-hooks-recorder", daemon=True)
         self._thread.start()
 
@@ -41,21 +55,49 @@ class Recorder:
         self._gathered.append((delivery, done))
         if not self._committing:
             self._committing = True
-            self._loop.call_soon(self._hand_over)  # with whatever else has come in at this moment
+            self._loop.call_soon(self._hand_over, 0)
 
-    def _hand_over(self) -> None:
+    def _hand_over(self, seen: int) -> None:
+        """Commit what has come in, once a turn of the loop has brought no more, of which it `seen` so many before."""
+        if seen < len(self._gathered) < _LARGEST_BATCH:
+            self._loop.call_soon(self._hand_over, len(self._gathered))
+            return
         batch, self._gathered = self._gathered[:_LARGEST_BATCH], self._gathered[_LARGEST_BATCH:]
         self._committing = bool(batch)
-        if batch:
+        if batch and not self._commit_at_once(batch):
             self._tasks.put(batch)
 
+    def _commit_at_once(self, batch: list[_Waiting]) -> bool:
+        """Commit here on the loop, where nothing is in the way; return whether that went well.
+
+        A fast disk takes less time than handing over to a thread and back. After a slow one, and whatever goes wrong,
+        the thread has its turn, and the loop sees to other clients.
+        """
+        began = self._loop.time()
+        if began < self._distrusts_until or not self._connection.acquire(blocking=False):
+            return False
+        try:
+            ids = self._append([delivery for delivery, _ in batch], wait=False)
+        except Exception:  # noqa: BLE001 - the thread will find out, and tell
+            return False
+        finally:
+            self._connection.release()
+        if self._loop.time() - began > _SLOW:
+            self._distrusts_until = began + _DISTRUST
+        self._tell(batch, ids)
+        self._answer(batch, None)
+        return True
+
     def _answer(self, batch: list[_Waiting], error: StoreError | None) -> None:
-        self._hand_over()  # first, so that the next batch syncs while this one is answered
         for _, done in batch:
             try:
                 done(error)
             except Exception:
                 logger.exception("a connection failed")
+        if self._gathered:
+            self._loop.call_soon(self._hand_over, 0)
+        else:
+            self._committing = False
 
     def post(self, call: Callable[[], None]) -> None:
         """Have `call` run on the recorder's thread, in its turn."""
@@ -77,15 +119,17 @@ class Recorder:
         await done
 
     def _work(self) -> None:
+        """The thread."""
         while self._open:
             task = self._tasks.get()
-            try:
-                if callable(task):
-                    task()
-                else:
-                    self._commit(task)
-            except Exception:
-                logger.exception("a task of the recorder failed")
+            with self._connection:
+                try:
+                    if callable(task):
+                        task()
+                    else:
+                        self._commit(task)
+                except Exception:
+                    logger.exception("a task of the recorder failed")
 
     def _commit(self, batch: list[_Waiting]) -> None:
         error: StoreError | None = None
@@ -96,9 +140,12 @@ class Recorder:
             logger.warning("not recorded: %s", error, extra={"deliveries": len(batch)})
         self._loop.call_soon_threadsafe(self._answer, batch, error)
         if error is None:
-            self._recorded()
-            requests = [delivery.headers.get("x-request-id") for delivery, _ in batch]
-            logger.info("recorded", extra={"deliveries": dict(zip(ids, requests, strict=True))})
+            self._tell(batch, ids)
+
+    def _tell(self, batch: list[_Waiting], ids: Sequence[int]) -> None:
+        self._recorded()
+        requests = [delivery.headers.get("x-request-id") for delivery, _ in batch]
+        logger.info("recorded", extra={"deliveries": dict(zip(ids, requests, strict=True))})
 
     async def close(self) -> None:
         """Finish what waits, then let the thread go."""

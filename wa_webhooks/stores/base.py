@@ -290,10 +290,11 @@ class Store(Protocol):
         """Do what keeps the store fast, if it is due. Long-running processes call it often, off the front's path."""
         ...
 
-    def append(self, deliveries: Sequence[Delivery]) -> list[int]:
+    def append(self, deliveries: Sequence[Delivery], *, wait: bool = True) -> list[int]:
         """Record deliveries durably, all or none, and return their ids. The disk has them when this returns.
 
-        Repeating it records them again; `finish` then finds their events in the log.
+        Repeating it records them again; `finish` then finds their events in the log. Without `wait` it raises
+        `StoreUnavailableError`, having recorded nothing, where it would take longer than a local disk takes.
         """
         ...
 

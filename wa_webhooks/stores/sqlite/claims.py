@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
+from ...errors import StoreUnavailableError
 from ..base import (
     RUN_GRACE,
     ClaimedDelivery,
@@ -33,17 +34,18 @@ _CLAIM_BYTES = 8 * 2**20
 class Claims(Connection):
     """The verbs with which deliveries come in, and work is taken and given back."""
 
-    def append(self, deliveries: Sequence[Delivery]) -> list[int]:
+    def append(self, deliveries: Sequence[Delivery], *, wait: bool = True) -> list[int]:
         """See `Store.append`."""
         rows = [_row(delivery) for delivery in deliveries]
         chunks = [rows[at : at + _ROWS_AT_ONCE] for at in range(0, len(rows), _ROWS_AT_ONCE)]
         last = 0
         with translated(self.path):
-            if len(chunks) == 1:
-                # A statement is a transaction of its own: one call, during which the receiver's loop can run.
+            if len(chunks) == 1:  # a statement is a transaction of its own, and begins and ends faster
                 self._sync(durable=True)
                 self._check_identity()
-                last = self._in_turn(*self._insertion(rows)).lastrowid or 0
+                last = self._in_turn(*self._insertion(rows), wait=wait).lastrowid or 0
+            elif not wait:
+                raise StoreUnavailableError("so many deliveries take their time")
             else:
                 with self._transaction():
                     for chunk in chunks:

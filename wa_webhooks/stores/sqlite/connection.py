@@ -177,16 +177,19 @@ class Connection:
             self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._durable = durable
 
-    def _in_turn(self, statement: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
-        """Execute what takes the write lock, in turn with everybody else of wa-hooks.
+    def _in_turn(self, statement: str, parameters: Sequence[Any] = (), *, wait: bool = True) -> sqlite3.Cursor:
+        """Execute what takes the write lock, in turn with everybody else of wa-hooks; or only if it is free.
 
         SQLite's own waiting is not fair: it asks ten times a second in the end, and a busy worker leaves gaps of less
         than a millisecond. So whoever waits holds the gate, and asks all the time; the others queue behind it.
         """
-        give_up = time.monotonic() + self._patience
+        patience = self._patience if wait else 0
+        give_up = time.monotonic() + patience
         self._let_sqlite_wait(0)
         try:
-            with self._gate.held(self._patience):
+            with self._gate.held(patience) as mine:
+                if not (mine or wait):
+                    raise StoreUnavailableError(f"the store {self.path} is in use")
                 while True:
                     try:
                         return self._db.execute(statement, parameters)

@@ -24,13 +24,13 @@ class Gate:
                 self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     @contextlib.contextmanager
-    def held(self, patience: float) -> Iterator[None]:
-        """Hold the gate, or go on without it after a while; `patience` is in seconds."""
+    def held(self, patience: float) -> Iterator[bool]:
+        """Hold the gate, or go on without it after a while; whether it is held. `patience` is in seconds."""
         give_up = time.monotonic() + min(patience, _LONGEST_WAIT)
         while not (got := self._take()) and time.monotonic() < give_up:
             time.sleep(_ASK_AGAIN)
         try:
-            yield
+            yield got
         finally:
             if got:
                 self._leave()
