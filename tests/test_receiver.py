@@ -7,6 +7,7 @@ import json
 import logging
 import socket
 import threading
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -26,7 +27,7 @@ from serving import (
 )
 
 from wa_webhooks.errors import StoreError, StoreRejectedError, StoreUnavailableError
-from wa_webhooks.receiver import crowd
+from wa_webhooks.receiver import crowd, recorder
 from wa_webhooks.receiver.recorder import Recorder
 from wa_webhooks.receiver.server import DEFAULT_LARGEST_BODY
 from wa_webhooks.signature import key_label
@@ -76,7 +77,9 @@ class Slow:
         self.go = threading.Event()
         self.calls = []
 
-    def append(self, deliveries):
+    def append(self, deliveries, *, wait=True):
+        if not wait:
+            raise StoreUnavailableError
         self.calls.append("append")
         assert self.go.wait(20)
         return self._store.append(deliveries)
@@ -590,10 +593,11 @@ class Broken:
     def __init__(self, error):
         self._error = error
 
-    def append(self, deliveries):
+    def append(self, deliveries, *, wait=True):
         raise self._error
 
-    check_writable = append
+    def check_writable(self):
+        raise self._error
 
 
 @pytest.mark.parametrize(
@@ -630,24 +634,70 @@ def recorded_by(append, *bodies):
 
 def test_deliveries_of_one_moment_share_a_commit():
     batches = []
-    others = threading.Event()
 
-    def append(deliveries):
+    def append(deliveries, *, wait=True):
         batches.append([delivery.body for delivery in deliveries])
-        assert others.wait(20)
         return list(range(len(deliveries)))
 
-    threading.Timer(0.2, others.set).start()
     assert recorded_by(append, b"1", b"2", b"3") == [None] * 3
-    assert b"".join(body for batch in batches for body in batch) == b"123"
-    assert len(batches) <= 2
+    assert batches == [[b"1", b"2", b"3"]]
 
 
 def test_a_batch_that_fails_fails_as_a_whole():
-    def append(_deliveries):
+    def append(_deliveries, *, wait=True):
         raise StoreUnavailableError
 
     assert [type(error) for error in recorded_by(append, b"1", b"2")] == [StoreUnavailableError] * 2
+
+
+class Timed:
+    """A store whose commits take as long as `takes` says, and that knows who asked for them."""
+
+    def __init__(self, *takes, free=True):
+        self.takes, self.free, self.asked = list(takes), free, []
+
+    def append(self, deliveries, *, wait=True):
+        if not (wait or self.free):
+            raise StoreUnavailableError
+        self.asked.append(threading.current_thread().name)
+        time.sleep(self.takes.pop(0))
+        return list(range(len(deliveries)))
+
+
+def asked_by(store):
+    """Record one delivery after the other; return what became of each."""
+
+    async def main():
+        made, found = Recorder(store.append, lambda: None), []
+        for number in range(len(store.takes)):
+            done = asyncio.get_running_loop().create_future()
+            made.record(Delivery(body=b"%d" % number, received_at=datetime.now(UTC)), done.set_result)
+            found.append(await done)
+        await made.close()
+        return found
+
+    return asyncio.run(main())
+
+
+THREAD = "wa-hooks-recorder"
+
+
+def test_a_quick_commit_is_made_on_the_loop():
+    store = Timed(0, 0, 0)
+    assert asked_by(store) == [None] * 3
+    assert THREAD not in store.asked
+
+
+def test_after_a_slow_commit_the_loop_is_kept_free():
+    store = Timed(0, 2 * recorder._SLOW, 0, 2 * recorder._DISTRUST, 0)
+    assert asked_by(store) == [None] * 5
+    assert [name == THREAD for name in store.asked] == [False, False, True, True, False]
+
+
+def test_where_somebody_else_writes_the_thread_waits_for_him():
+    store = Timed(0, 0, free=False)
+    assert asked_by(store) == [None] * 2
+    assert store.asked == [THREAD] * 2
 
 
 def test_what_waits_for_a_commit_is_bounded(slow, path, monkeypatch):
