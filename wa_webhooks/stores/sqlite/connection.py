@@ -22,7 +22,7 @@ _LOCKED = "Try again; `fuser` on the file shows who holds it."
 _ABSENT = "Name it with --store, or record something first."
 _ASK_AGAIN = 0.0002
 _EARLY_CHECKPOINT, _LATE_CHECKPOINT = 4_000, 16_000
-"""Pages of 8 KiB in the write-ahead log. Workers write the same ones over and over: the later, the fewer are copied."""
+"""Pages of 8 KiB in the write-ahead log. Workers write the same ones again: the later, the fewer are copied."""
 _CACHE = 64 * 2**10
 """KiB that a transaction may change before any of it is written: pages of indexes, mostly."""
 _CHECKPOINT_FROM = 8 * 2**20
