@@ -42,8 +42,10 @@ def ids_of(prefix: str, kind: str, item: Mapping[str, Any], label: str) -> Ids:
     if kind in ("message", "echo"):
         more = ()
     elif kind == "status":
-        participant = next((found for name in _PARTICIPANT_KEYS if (found := text_id(item.get(name)))), None)
-        more = (label, participant) if participant else (label,)
+        for name in _PARTICIPANT_KEYS:
+            if name in item and (participant := text_id(item[name])):
+                more = (label, participant)
+                break
     elif kind == "payment":
         more = (label, *_transaction_of(item))
     return (prefix, item_id, *more), item_id, None

@@ -45,13 +45,17 @@ from .version import __version__
 
 ClaimedT = TypeVar("ClaimedT")
 
+_PROCESSED = Verdict(state=PROCESSED)
 _CHANGES = frozenset(get_args(Change))
 
 KEPT_HEADERS = (signature.HEADER.lower(), "user-agent", "content-type", "x-request-id")
 """Headers that a delivery keeps: what checking its signature again or finding it in logs needs."""
 
-_EVENTS_A_TRANSACTION = 250
-"""Long transactions would make the front wait for the write lock."""
+_CLAIMED_AT_ONCE, _EVENTS_CLAIMED_AT_ONCE = 500, 100
+"""Deliveries, whose bodies the store bounds in bytes, and events that are due again."""
+
+_EVENTS_A_TRANSACTION = 500
+"""At most, as long as nobody waits: the more, the fewer pages of indexes are written twice."""
 
 _LEASE_USED = 0.8
 """The part of a lease after which a worker begins nothing more under it."""
@@ -136,15 +140,17 @@ class Pipeline:
     _given_up: dict[int, Verdict] = field(default_factory=dict, init=False, repr=False)
     """Verdicts in case the store cannot apply what an event comes to, by the number of the attempt: a batch's."""
 
-    def process(self, *, run_id: str | None = None, limit: int = 100) -> Tally:
-        """Claim and finish one batch of deliveries and one of due events; an empty tally means nothing was due.
+    def process(self, *, run_id: str | None = None, limit: int = _CLAIMED_AT_ONCE) -> Tally:
+        """Claim and finish a batch of deliveries, up to `limit`, and one of due events.
+
+        An empty tally means that nothing was due.
 
         With `run_id`, only those of that run.
         """
         token = random_tokens.token_hex(8)
         started = self.clock()
         deliveries = self._claim(self.store.claim_deliveries, token, run_id, limit)
-        events = self._claim(self.store.claim_events, token, run_id, limit)
+        events = self._claim(self.store.claim_events, token, run_id, min(limit, _EVENTS_CLAIMED_AT_ONCE))
         claimed: list[ClaimedDelivery | ClaimedEvent] = [*deliveries, *events]
         left = claimed[::-1]
         tally = Tally()
@@ -235,7 +241,7 @@ class Pipeline:
         else:
             try:
                 changes = self.changes_of(event, claimed.handled_by if isinstance(claimed, ClaimedEvent) else "")
-                verdict = Verdict(state=PROCESSED)
+                verdict = _PROCESSED
             except (Exception, SystemExit) as exc:  # noqa: BLE001 - as in `handle`
                 verdict = self._failed(exc, made)
         return Outcome(
@@ -244,7 +250,7 @@ class Pipeline:
             verdict=verdict,
             if_not_applied=self._given_up.get(made) or self._give_up(made),
             changes=changes,
-            handled_by=self._names(event, claimed) if not reason else "",
+            handled_by="" if reason else self._names(event, claimed),
         )
 
     def changes_of(self, event: Event, handled_by: str) -> tuple[Change, ...]:
@@ -261,10 +267,10 @@ class Pipeline:
 
     def _names(self, event: Event, claimed: ClaimedDelivery | ClaimedEvent) -> str:
         """The handlers that the event has; those that are missing stay on record."""
-        names = self.registry.names(event.type)
+        label = self.registry.label(event.type)
         if isinstance(claimed, ClaimedEvent) and not self.ignore_handlers:
-            names += self.registry.missing(claimed.handled_by)
-        return ", ".join(names)
+            return ", ".join(filter(None, (label, *self.registry.missing(claimed.handled_by))))
+        return label
 
     def _give_up(self, made: int) -> Verdict:
         self._given_up[made] = self._failed(ValueError(), made)

@@ -35,8 +35,7 @@ def split(body: bytes, received_at: datetime | None = None) -> tuple[Event, ...]
     except PayloadError as exc:
         key, kept = keep_undecoded(body)
         return (Event(key=key, type="unreadable", payload=kept, problem=str(exc)),)
-    day = f"{received_at:%Y-%m-%d}" if received_at else None
-    events = tuple(_events(payload, clean=is_storable(body), day=day))
+    events = tuple(_events(payload, clean=is_storable(body), day=received_at))
     for position, event in enumerate(events):
         event.position = position
     return events
@@ -53,7 +52,7 @@ def restore(*, key: str, payload: Any, position: int) -> Event:
     return event
 
 
-def _events(payload: Any, *, clean: bool, day: str | None) -> Iterator[Event]:
+def _events(payload: Any, *, clean: bool, day: datetime | None) -> Iterator[Event]:
     """The events of a decoded body; `clean` if no text in it needs to be made storable."""
     entries = payload.get("entry") if isinstance(payload, dict) else None
     if not isinstance(entries, list):
@@ -67,7 +66,7 @@ def _events(payload: Any, *, clean: bool, day: str | None) -> Iterator[Event]:
         yield from _entry_events(envelope, entry, clean=clean, day=day)
 
 
-def _entry_events(envelope: dict[str, Any], entry: Any, *, clean: bool, day: str | None) -> Iterator[Event]:
+def _entry_events(envelope: dict[str, Any], entry: Any, *, clean: bool, day: datetime | None) -> Iterator[Event]:
     changes = entry.get("changes") if isinstance(entry, dict) else None
     if not isinstance(changes, list) or not changes:
         yield _unreadable({**envelope, "entry": [entry]}, "the entry has no changes")
@@ -85,7 +84,13 @@ class _Place:
     """Where in a delivery an item stands: everything around it that its payload keeps."""
 
     def __init__(
-        self, envelope: dict[str, Any], entry: dict[str, Any], change: dict[str, Any], *, clean: bool, day: str | None
+        self,
+        envelope: dict[str, Any],
+        entry: dict[str, Any],
+        change: dict[str, Any],
+        *,
+        clean: bool,
+        day: datetime | None,
     ) -> None:
         self.envelope, self.entry, self.change, self.clean, self.day = envelope, entry, change, clean, day
         self.value = value = change["value"]
@@ -147,7 +152,7 @@ class _Place:
             event.key = key_of(named[0], where, *named[1:])
         else:
             # Platform errors have neither id nor time: the same one on another day is another.
-            day = [self.day] if self.day and type_.startswith("error.") else []
+            day = [f"{self.day:%Y-%m-%d}"] if self.day and type_.startswith("error.") else []
             event.key = key_of(type_, where, event.digest, *day)
         return event
 

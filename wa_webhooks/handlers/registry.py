@@ -29,7 +29,7 @@ class Registry:
         self.entries: list[tuple[str, Handler]] = [entry for other in others for entry in other.entries]
         self._found: dict[str, tuple[Handler, ...]] = {}
         self._missing: dict[str, list[str]] = {}
-        self._named: dict[str, list[str]] = {}
+        self._labels: dict[str, str] = {}
 
     def on(self, pattern: str) -> Callable[[Handler], Handler]:
         """Return a decorator that registers a handler for the types that match `pattern`."""
@@ -41,7 +41,7 @@ class Registry:
             self.entries.append((pattern, handler))
             self._found.clear()
             self._missing.clear()
-            self._named.clear()
+            self._labels.clear()
             return handler
 
         return register
@@ -54,10 +54,14 @@ class Registry:
 
     def names(self, event_type: str = "*") -> list[str]:
         """Return the names of the handlers for an event type; of all there are for `*`."""
-        if event_type not in self._named:
-            handlers = [h for _, h in self.entries] if event_type == "*" else self.matching(event_type)
-            self._named[event_type] = [name_of(handler) for handler in handlers]
-        return list(self._named[event_type])
+        handlers = [h for _, h in self.entries] if event_type == "*" else self.matching(event_type)
+        return [name_of(handler) for handler in handlers]
+
+    def label(self, event_type: str) -> str:
+        """Return the names of the handlers for an event type as the log has them, in one text."""
+        if event_type not in self._labels:
+            self._labels[event_type] = ", ".join(self.names(event_type))
+        return self._labels[event_type]
 
     def missing(self, handled_by: str) -> list[str]:
         """Return those of the user's handlers named in a log row's `handled_by` that are not loaded here."""

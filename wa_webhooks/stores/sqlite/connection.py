@@ -21,8 +21,8 @@ TEMPORARY = ""
 _LOCKED = "Try again; `fuser` on the file shows who holds it."
 _ABSENT = "Name it with --store, or record something first."
 _ASK_AGAIN = 0.0002
-_LATE_CHECKPOINT = 16_000
-"""Pages of 8 KiB."""
+_EARLY_CHECKPOINT, _LATE_CHECKPOINT = 4_000, 16_000
+"""Pages of 8 KiB in the write-ahead log. Workers write the same ones again: the later, the fewer are copied."""
 _CACHE = 64 * 2**10
 """KiB that a transaction may change before any of it is written: pages of indexes, mostly."""
 _CHECKPOINT_FROM = 8 * 2**20
@@ -83,7 +83,9 @@ class Connection:
             db.execute("PRAGMA temp_store = MEMORY")
         if not front:
             db.execute(f"PRAGMA cache_size = -{_CACHE}")
-        if front:
+        if not front:
+            db.execute(f"PRAGMA wal_autocheckpoint = {_EARLY_CHECKPOINT}")
+        else:
             # A checkpoint in the front's commit makes its requests wait; `maintain` makes them. This is for when
             # nobody calls it: the write-ahead log must not fill the disk.
             db.execute(f"PRAGMA wal_autocheckpoint = {_LATE_CHECKPOINT}")

@@ -6,6 +6,7 @@ Every function here is a join: the same changes again, or in another order, end 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, get_args
@@ -46,11 +47,11 @@ def rows_of(changes: Sequence[Change]) -> list[Changed]:
     """Return the changes as rows, without what only their event and the store know."""
     found = []
     for change in changes:
-        names, values = _FIELDS[type(change)]
-        row = {
-            name: to_text(value) if isinstance(value, datetime) else value
-            for name, value in zip(names, values(change), strict=True)
-        }
+        names, values, times = _FIELDS[type(change)]
+        row = dict(zip(names, values(change), strict=True))
+        for name in times:
+            if isinstance(row[name], datetime):
+                row[name] = to_text(row[name])
         found.append((change.kind, row))
     return found
 
@@ -97,9 +98,15 @@ def _completed(person: Person, other: Person) -> Person:
     return type(person)(**known)
 
 
-_FIELDS: Mapping[type, tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]] = {
-    kind: (tuple(kind.__slots__), attrgetter(*kind.__slots__)) for kind in get_args(Change)
+_FIELDS: Mapping[type, tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], tuple[str, ...]]] = {
+    kind: (
+        tuple(kind.__slots__),
+        attrgetter(*kind.__slots__),
+        tuple(field.name for field in fields(kind) if "datetime" in str(field.type)),
+    )
+    for kind in get_args(Change)
 }
+"""The fields of each kind of change: their names, what gets their values, and those that are times."""
 _OF_PEOPLE = ("lead_seen", "identity_changed")
 _STAND_INS = frozenset({"media_placeholder", "unsupported", "unknown"})
 """Types of messages whose content Meta may still tell, or told elsewhere."""

@@ -10,14 +10,9 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from .leads import Number, number_of
-from .ready import Ready
+from .ready import Ident, Ready, Who
 from .statements import Statements
-
-if TYPE_CHECKING:
-    from ...changes import Person
 
 
 @dataclass(slots=True)
@@ -36,7 +31,7 @@ class KnownNumber:
         return not (self.named or self.unnamed or self.changed or self.known)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class KnownMessage:
     """What decides how a status joins its message."""
 
@@ -55,32 +50,30 @@ class Known:
         self._run = run
         self.events: dict[str, sqlite3.Row | None] = {}
         """Those in the log by their keys; None where one has just been gathered."""
-        self.leads: dict[tuple[str, str, str], int] = {}
-        self.numbers: dict[Number, KnownNumber] = {}
+        self.leads: dict[Ident, int] = {}
+        self.numbers: dict[tuple[str, str], KnownNumber] = {}
         self.messages: dict[tuple[str, str], KnownMessage | None] = {}
         keys = json.dumps([each.log["key"] for each in events])
         self.events.update((row["key"], row) for row in run.execute("known_events", {"keys": keys}))
-        self._look_up_people([each.sighting.person for each in events if each.sighting])
+        self._look_up_people([each.who for each in events if each.who])
         self._look_up_messages(events)
         last = run.execute("last_ids", {}).fetchone()
         self.last_event: int = last["event"]
         self.last_lead: int = last["lead"]
 
-    def _look_up_people(self, people: Iterable[Person]) -> None:
-        ids: set[str] = set()
-        numbers: dict[str, set[str]] = defaultdict(set)
-        for person in people:
-            ids.update(value for value in (person.bsuid, person.parent_bsuid, person.wa_id) if value)
-            if number := number_of(person):
-                numbers[number.scope].add(number.number)
-        if not ids:
+    def _look_up_people(self, people: Sequence[Who]) -> None:
+        if not people:
             return
+        ids = {value for who in people for _, _, value in who.user}
+        ids.update(who.phone[2] for who in people if who.phone)
         for row in self._run.execute("known_identities", {"ids": json.dumps(list(ids))}):
-            self.leads[row["scope"], row["kind"], row["value"]] = row["lead_id"]
-        for scope, wanted in numbers.items():
+            scope, kind, value, lead_id = row
+            self.leads[scope, kind, value] = lead_id
+        for scope in {who.scope for who in people}:
+            wanted = {who.number for who in people if who.number and who.scope == scope}
             asked = {"scope": scope, "numbers": json.dumps(list(wanted))}
             for number, holder, *told in self._run.execute("known_numbers", asked):
-                self.numbers[Number(scope, number)] = KnownNumber(holder, *map(bool, told))
+                self.numbers[scope, number] = KnownNumber(holder, *map(bool, told))
 
     def _look_up_messages(self, events: Iterable[Ready]) -> None:
         wanted: dict[str, set[str]] = defaultdict(set)
@@ -90,9 +83,8 @@ class Known:
                     wanted[row["phone_number_id"]].add(row["wamid"])
         for number_id, wamids in wanted.items():
             asked = {"phone_number_id": number_id, "wamids": json.dumps(list(wamids))}
-            for row in self._run.execute("known_messages", asked):
-                found = KnownMessage(row["id"], row["lead_id"], row["lead_event_id"], row["at"], row["tag"])
-                self.messages[number_id, row["wamid"]] = found
+            for wamid, *told in self._run.execute("known_messages", asked):
+                self.messages[number_id, wamid] = KnownMessage(*told)
 
     def new_event(self) -> int:
         """Return the id of the next event."""

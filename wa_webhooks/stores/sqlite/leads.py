@@ -38,7 +38,7 @@ _MOVES = ("identities", "sightings", "events", "messages", "statuses", "calls", 
 _ATTRIBUTED = ("sighting", "event", "messages", "status", "calls", "lead_events", "actions")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Sighting:
     """One person in one event, and what it tells of them; `at` is Meta's time, as text, empty where there is none.
 

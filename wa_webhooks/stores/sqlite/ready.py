@@ -9,32 +9,51 @@ from typing import TYPE_CHECKING, Any
 from ...events import compact
 from ..base import PROCESSED, ClaimedDelivery, Outcome, to_text
 from .crm import Changed, rows_of, sightings_of
-from .leads import Sighting
+from .leads import joined_of, seen_of, user_ids
 
 if TYPE_CHECKING:
     from ...changes import Person
+
+Ident = tuple[str, str, str]
+"""An id of somebody's: scope, kind, value."""
+
+
+@dataclass(slots=True)
+class Who:
+    """The one person of an event: their user ids, their phone as it is written, and what its variants share.
+
+    `seen` and `joined` are the rows of the sighting and of what it adds to the lead; they lack who that is.
+    """
+
+    scope: str
+    user: Sequence[Ident]
+    phone: Ident | None
+    number: str | None
+    seen: dict[str, Any]
+    joined: dict[str, Any]
 
 
 @dataclass(slots=True)
 class Ready:
     """An outcome, with the rows that come of it.
 
-    `log` is the row of a new event, `changed` those of its changes, `sighting` of whom it is about, if anybody.
-    `plain` is whether it may be written together with others: a new event about one person at most.
+    `log` is the row of a new event, `changed` those of its changes, `who` is whom it is about, if anybody. `plain` is
+    whether it may be written together with others: a new event about one person at most.
     """
 
     outcome: Outcome
     digest: str
     log: dict[str, Any]
     changed: Sequence[Changed] = ()
-    sighting: Sighting | None = None
+    who: Who | None = None
     plain: bool = False
 
 
 def ready(outcome: Outcome) -> Ready:
     """Make one ready. Changes that no row can be made of are left to be applied one by one, where they fail."""
     event, claimed = outcome.event, outcome.claimed
-    made = Ready(outcome, event.digest, {})
+    digest = event.digest
+    made = Ready(outcome, digest, {})
     if not isinstance(claimed, ClaimedDelivery):
         return made
     made.log = {
@@ -42,7 +61,7 @@ def ready(outcome: Outcome) -> Ready:
         "payload": compact(event.payload),
         "received_at": to_text(claimed.received_at),
         "key": event.key,
-        "digest": made.digest,
+        "digest": digest,
         "delivery_id": claimed.id,
         "position": event.position,
         "at": to_text(event.at),
@@ -52,14 +71,14 @@ def ready(outcome: Outcome) -> Ready:
         "call_id": storable(event.call_id),
         "run_id": claimed.run_id,
     }
-    if outcome.verdict.state == PROCESSED and outcome.changes:
-        try:
-            made.changed = rows_of(outcome.changes)
-            made.plain = _is_about_one(made)
-        except Exception:  # noqa: BLE001 - whatever a user's handler has put into them
-            made.plain = False
-    else:
+    if outcome.verdict.state != PROCESSED or not outcome.changes:
         made.plain = True
+        return made
+    try:
+        made.changed = rows_of(outcome.changes)
+        made.plain = _is_about_one(made)
+    except Exception:  # noqa: BLE001 - whatever a user's handler has put into them
+        made.plain = False
     return made
 
 
@@ -75,9 +94,13 @@ def _is_about_one(made: Ready) -> bool:
             return False
     if person is None:
         return True
-    (made.sighting,) = sightings_of(made.changed, 0)
+    (sighting,) = sightings_of(made.changed, 0)
+    seen = seen_of(sighting, 0)
+    user = [(person.scope, kind, value) for kind, value in user_ids(person)]
+    phone = (person.scope, "wa_id", person.wa_id) if person.wa_id else None
+    made.who = Who(person.scope, user, phone, seen["number"], seen, joined_of(seen))
     # NUL ends a text in SQL's JSON.
-    return not any("\x00" in (value or "") for value in (person.bsuid, person.parent_bsuid, person.wa_id))
+    return not any("\x00" in value for _, _, value in user) and (phone is None or "\x00" not in phone[2])
 
 
 def storable(text: str | None) -> str | None:

@@ -9,16 +9,12 @@ go. Every other event is left to be settled on its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .crm import WRITERS, place, spread_status, weigh_content
 from .known import Known, KnownNumber
-from .leads import Sighting, joined_of, number_of, seen_of, user_ids
-from .ready import Ready
+from .ready import Ident, Ready, Who
 from .statements import Row, Statements
-
-if TYPE_CHECKING:
-    from ...changes import Person
 
 _IN_ORDER = (
     "join_lead",
@@ -73,8 +69,8 @@ class Together:
         if not event.plain or event.log["key"] in known.events:
             return False
         lead_id = None
-        if event.sighting is not None:
-            lead_id = self._lead_of(event.sighting, known)
+        if event.who is not None:
+            lead_id = self._lead_of(event.who, known)
             if lead_id is None:
                 return False
         known.events[event.log["key"]] = None
@@ -82,79 +78,75 @@ class Together:
         row = {**event.log, **settled, "event_id": event_id, "id": event_id, "lead_id": lead_id}
         self.add("insert_settled", row)
         self.add("insert_attempt", row)
-        if event.sighting is not None and lead_id is not None:
-            seen = seen_of(event.sighting, lead_id)
-            seen["event_id"] = event_id
-            self.add("insert_sighting", seen)
-            self.add("join_lead", joined_of(seen))
+        if event.who is not None:
+            event.who.seen["event_id"] = event_id
+            event.who.seen["lead_id"] = event.who.joined["lead_id"] = lead_id
+            self.add("insert_sighting", event.who.seen)
+            self.add("join_lead", event.who.joined)
         for kind, changed in event.changed:
-            place(changed, event_id, event.digest, None if changed.get("person") is None else lead_id)
-            if kind == "status_seen":
-                self._add_status(changed, known)
-            elif kind == "message_seen":
-                self._add_message(changed, known)
-            else:
-                WRITERS[kind](self.add, changed)
+            if kind != "lead_seen":
+                place(changed, event_id, event.digest, None if changed.get("person") is None else lead_id)
+                self._add_change(kind, changed, known)
         return True
 
     # -- who it is about
 
-    def _lead_of(self, sighting: Sighting, known: Known) -> int | None:
+    def _lead_of(self, who: Who, known: Known) -> int | None:
         """The lead of the one person of an event; None where `leads` has to find out."""
-        person = sighting.person
-        ids = [(person.scope, kind, value) for kind, value in user_ids(person)]
-        number = number_of(person)
-        told = known.numbers.setdefault(number, KnownNumber()) if number else None
-        if ids:
-            lead_id = self._lead_of_user(person, ids, told, known)
-        else:
-            assert number  # noqa: S101 - somebody has at least one id
-            assert told  # noqa: S101
-            lead_id = self._lead_of_number(person, told, known)
+        told = known.numbers[who.scope, who.number] if who.number else None
+        lead_id = self._lead_of_user(who, told, known) if who.user else self._lead_of_number(who, told, known)
         if lead_id is not None and told:
             told.known = True
-            told.named, told.unnamed = told.named or bool(ids), told.unnamed or not ids
+            if who.user:
+                told.named = True
+            else:
+                told.unnamed = True
         return lead_id
 
-    def _lead_of_user(
-        self, person: Person, ids: list[tuple[str, str, str]], told: KnownNumber | None, known: Known
-    ) -> int | None:
-        found = {known.leads.get(ident) for ident in ids}
-        if len(found) > 1 or (told and (told.unnamed or told.changed)):
-            return None  # two who may be one; or somebody else's events may turn out to be theirs
-        (lead_id,) = found
-        phone = (person.scope, "wa_id", person.wa_id) if person.wa_id else None
+    def _lead_of_user(self, who: Who, told: KnownNumber | None, known: Known) -> int | None:
+        if told and (told.unnamed or told.changed):
+            return None  # somebody else's events may turn out to be theirs
+        lead_id = known.leads.get(who.user[0])
+        if any(known.leads.get(ident) != lead_id for ident in who.user[1:]):
+            return None  # two who may be one
         if lead_id is not None:
-            return lead_id if phone is None or known.leads.get(phone) == lead_id else None
+            return lead_id if who.phone is None or known.leads.get(who.phone) == lead_id else None
         if told and not told.is_news:
             return None
         lead_id = known.new_lead()
-        for ident in (*ids, *([phone] if phone else [])):
-            self._identify(ident, lead_id, person, known)
+        for ident in who.user:
+            self._identify(ident, None, lead_id, known)
+        if who.phone:
+            self._identify(who.phone, who.number, lead_id, known)
         return lead_id
 
-    def _lead_of_number(self, person: Person, told: KnownNumber, known: Known) -> int | None:
-        if told.named or told.changed:
+    def _lead_of_number(self, who: Who, told: KnownNumber | None, known: Known) -> int | None:
+        if who.phone is None or told is None or told.named or told.changed:
             return None  # its history tells whose it was when
-        phone = (person.scope, "wa_id", str(person.wa_id))
         if told.holder is not None:
-            return told.holder if known.leads.get(phone) == told.holder else None
+            return told.holder if known.leads.get(who.phone) == told.holder else None
         if not told.is_news:
             return None
         told.holder = known.new_lead()
-        holder = {"scope": person.scope, "number": person.number, "since": "", "lead_id": told.holder}
-        self.add("put_holder", holder)
-        self._identify(phone, told.holder, person, known)
+        self.add("put_holder", {"scope": who.scope, "number": who.number, "since": "", "lead_id": told.holder})
+        self._identify(who.phone, who.number, told.holder, known)
         return told.holder
 
-    def _identify(self, ident: tuple[str, str, str], lead_id: int, person: Person, known: Known) -> None:
+    def _identify(self, ident: Ident, number: str | None, lead_id: int, known: Known) -> None:
         scope, kind, value = ident
-        number = person.number if kind == "wa_id" else None
         known.leads[ident] = lead_id
         row = {"scope": scope, "kind": kind, "value": value, "number": number, "lead_id": lead_id}
         self.add("put_identity", row)
 
-    # -- messages
+    # -- what it changes
+
+    def _add_change(self, kind: str, row: dict[str, Any], known: Known) -> None:
+        if kind == "status_seen":
+            self._add_status(row, known)
+        elif kind == "message_seen":
+            self._add_message(row, known)
+        else:
+            WRITERS[kind](self.add, row)
 
     def _add_status(self, row: dict[str, Any], known: Known) -> None:
         spread_status(row)
@@ -172,17 +164,13 @@ class Together:
             self.add("add_status", row)
         else:
             self.add("join_status", row)
-            self._touch(row, known)
 
     def _add_message(self, row: dict[str, Any], known: Known) -> None:
         weigh_content(row)
-        if (row["phone_number_id"], row["wamid"]) in known.messages:
+        message = (row["phone_number_id"], row["wamid"])
+        if message in known.messages:
             self.add("join_message", row)
             self.add("join_content", row)
         else:
+            known.messages[message] = None  # there is going to be one
             self.add("insert_message", row)
-        self._touch(row, known)
-
-    def _touch(self, row: dict[str, Any], known: Known) -> None:
-        """A message's row is as it will be: what is known of it holds no longer."""
-        known.messages[row["phone_number_id"], row["wamid"]] = None

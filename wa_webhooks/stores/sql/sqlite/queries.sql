@@ -156,7 +156,7 @@ SELECT n.value AS number,
   FROM json_each(:numbers) n
 
 -- name: known_messages
-SELECT m.id, m.wamid, m.lead_id, m.lead_event_id, m.at, m.tag
+SELECT m.wamid, m.id, m.lead_id, m.lead_event_id, m.at, m.tag
   FROM json_each(:wamids) w
  CROSS JOIN wa_messages m ON m.phone_number_id = :phone_number_id AND m.wamid = w.value
 
