@@ -7,6 +7,7 @@ import os
 import platform
 import sqlite3
 import subprocess
+import textwrap
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,8 @@ from rounds import Plan, Series, cores
 
 CONNECTIONS = (1, 64, 256)
 MOST_OF_A_CORE = 0.9
+TOO_MUCH = 0.15
+"""The part of the machine that other programs may use before the figures say more of them than of receivers."""
 TEMPLATE = Path(__file__).parent / "benchmarks.md.in"
 BOUND = "Receivers are bound to one core and the load generator to another"
 UNBOUND = "Receivers and the load generator share all cores, since processes cannot be bound to one here"
@@ -176,6 +179,17 @@ def _versions() -> str:
     return ", ".join([f"wa-hooks {version('wa-hooks')}", *told])
 
 
+def _others(share: float | None) -> str:
+    if share is None:
+        return ""
+    told = f"Other programs used {share:.0%} of the machine meanwhile"
+    return f" {told}." if share < TOO_MUCH else f" **{told}: these figures are worth little.**"
+
+
+def _wrapped(block: str) -> str:
+    return block if block.startswith(("|", "#")) else textwrap.fill(block, 118, break_on_hyphens=False)
+
+
 def written(run: Run) -> str:
     every = [series for found in run.found.values() for series in found]
     generator = max(series.median("generator") for series in every)
@@ -184,7 +198,7 @@ def written(run: Run) -> str:
         date=f"{datetime.now(UTC):%-d %B %Y}",
         cores=os.cpu_count(),
         machine=_machine(),
-        others="" if run.others is None else f" Other programs used {run.others:.0%} of the machine meanwhile.",
+        others=_others(run.others),
         versions=_versions(),
         criteria=table(["", "promised", "measured", ""], [each.row() for each in run.criteria()]),
         compared=_compared(run),
@@ -202,4 +216,5 @@ def written(run: Run) -> str:
         line=_line(run),
         line_seconds=f"{run.plan.line_seconds:g}",
     )
+    report = "\n\n".join(_wrapped(block) for block in report.split("\n\n"))
     return report + "".join(f"\n## {title}\n\n```\n{told.strip()}\n```\n" for title, told in run.told.items())
