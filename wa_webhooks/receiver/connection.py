@@ -12,6 +12,7 @@ import asyncio
 import logging
 import math
 import ssl
+from asyncio import sslproto
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+sslproto.SSLProtocol.max_size = 32 * 2**10  # of each connection's buffer, which asyncio has 256 KiB of
+
 _MOST_AHEAD = 64 * 2**10
 """Bytes that a client may send ahead while it waits for an answer."""
-_AT_ONCE = 8
+_AT_ONCE = 4
 """Requests that are answered in a row, where answers need no wait, before other connections have their turn."""
 _LINGER = 3.0
 """Seconds to read on after a refusal: closing at once would reset the connection before the answer is read."""
@@ -85,8 +88,12 @@ class Connection(asyncio.BufferedProtocol):
             )
         except (OSError, EOFError) as exc:
             logger.info("TLS handshake failed", extra={"source": self.peer, "reason": str(exc)})
+            exc.__traceback__ = None  # asyncio keeps its buffers in a cycle with it
             transport.abort()
             self.connection_lost(exc)
+        else:
+            if self._transport is None:  # closed by us meanwhile, which asyncio tells nobody
+                self.connection_lost(None)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's
         """Leave the crowd; a delivery that is being recorded is recorded all the same."""
