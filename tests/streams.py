@@ -12,6 +12,8 @@ from wa_webhooks.receiver.recorder import Recorder
 from wa_webhooks.receiver.server import Receiver, Settings
 from wa_webhooks.stores import open_store
 
+_MOST_AFTER_REFUSAL = 3
+"""Pieces: what comes after a refusal is read slowly."""
 SETTINGS = Settings(app_secrets=(SECRET,), verify_token=TOKEN)
 
 
@@ -20,11 +22,12 @@ class Wire(asyncio.Transport):
 
     def __init__(self, protocol, random=None, full=0.0):
         super().__init__({"peername": ("127.0.0.1", 1)})
-        self.written = b""
+        self.written = bytearray()
         self.half_closed = self.closed = self.reading_paused = False
         self._protocol = protocol
         self._random = random
         self._full = full
+        self._is_full = False
         self._loop = asyncio.get_running_loop()
         self._stirred = asyncio.Event()
 
@@ -35,13 +38,17 @@ class Wire(asyncio.Transport):
             await self._stirred.wait()
 
     def write(self, data):
-        assert not self.half_closed
-        assert not self.closed
+        assert not (self.half_closed or self.closed or self._is_full)
         self.written += data
         self._stirred.set()
         if self._random and self._random.random() < self._full:
+            self._is_full = True
             self._protocol.pause_writing()
-            self._loop.call_soon(self._protocol.resume_writing)
+            self._loop.call_soon(self._empty)
+
+    def _empty(self):
+        self._is_full = False
+        self._protocol.resume_writing()
 
     def can_write_eof(self):
         return True
@@ -95,6 +102,16 @@ class Open(Receiver):
         return Answer()
 
 
+def give(connection, data):
+    """Have a connection take what came in, as its transport does."""
+    while data:
+        room = connection.get_buffer(-1)
+        taken = min(len(room), len(data))
+        room[:taken] = data[:taken]
+        connection.buffer_updated(taken)
+        data = data[taken:]
+
+
 async def feed(receiver, pieces, *, random=None, full=0.0):
     """Play a client that sends `pieces` and then its end; return the connection and its wire when that is over.
 
@@ -103,14 +120,13 @@ async def feed(receiver, pieces, *, random=None, full=0.0):
     connection = receiver.connection()
     wire = Wire(connection, random, full)
     connection.connection_made(wire)
+    after_refusal = 0
     for piece in pieces:
         await wire.until(lambda: wire.closed or not wire.reading_paused)
-        if wire.closed:
+        if wire.closed or after_refusal > _MOST_AFTER_REFUSAL:
             break
-        for at in range(0, len(piece), len(connection.get_buffer(-1))):
-            part = piece[at : at + len(connection.get_buffer(-1))]
-            connection.get_buffer(-1)[: len(part)] = part
-            connection.buffer_updated(len(part))
+        after_refusal += wire.half_closed
+        give(connection, piece)
         if random and random.random() < 0.3:
             await asyncio.sleep(0)
     if not wire.closed and not connection.eof_received():

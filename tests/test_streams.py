@@ -8,14 +8,16 @@ import hashlib
 import hmac
 import logging
 import os
+from itertools import pairwise
 from random import Random
 
 import pytest
+from corpus import get
 from hypothesis import given
 from hypothesis import strategies as st
 from serving import SECRET
 from spoiling import SCRAPS, cut, good, made
-from streams import SETTINGS, Watched, feed, read_answers, read_by_h11, read_by_us
+from streams import SETTINGS, Watched, Wire, feed, give, read_answers, read_by_h11, read_by_us
 
 from wa_webhooks.receiver.recorder import Recorder
 from wa_webhooks.stores import open_store
@@ -75,7 +77,7 @@ class Fed:
     def __init__(self, connection, wire):
         self.methods = vars(connection).get("methods", [])
         self.requests = vars(connection).get("requests", [])
-        self.answers = read_answers(wire.written, self.methods)
+        self.answers = read_answers(bytes(wire.written), self.methods)
         self.outcome = [(answer.status, answer.text, answer.headers["connection"]) for answer in self.answers]
 
     def check(self):
@@ -137,6 +139,82 @@ def test_no_stream_does_any_harm_wherever_it_is_cut(store, failures):
     assert {200, 400, 401, 404, 405, 411, 413, 414, 431, 501, 505} <= set(statuses)
     assert statuses[200] > STREAMS / 2, "too few are good"
     assert statuses[400] > STREAMS / 4, "too few are bad"
+
+
+# -- what one connection may cost the others
+
+
+def with_connection(store, play):
+    """Run `play(connection, wire)` with a connection of a receiver over `store`."""
+
+    async def main():
+        recorder = Recorder(store.append, lambda: None)
+        receiver = Watched(SETTINGS, recorder, store)
+        connection = receiver.connection()
+        wire = Wire(connection)
+        connection.connection_made(wire)
+        try:
+            await play(connection, wire)
+        finally:
+            wire.close()
+            await receiver.drain()
+            await recorder.close()
+
+    asyncio.run(main())
+
+
+def test_requests_in_a_row_leave_others_their_turn(store, failures):
+    async def play(connection, wire):
+        give(connection, get() * 100)
+        turns = []
+        while (answered := len(read_answers(bytes(wire.written), []))) < 100:
+            turns.append(answered)
+            await asyncio.sleep(0)
+        assert max(after - before for before, after in pairwise([0, *turns, 100])) <= 8
+
+    with_connection(store, play)
+    assert failures == []
+
+
+@pytest.mark.parametrize("target", ["/healthz", "/readyz"])
+def test_what_is_sent_ahead_stays_with_the_client(store, failures, target):
+    """Pipelined requests are taken as fast as they are answered, not faster."""
+    request = get(target=target)
+    ahead = request * (60_000 // len(request))
+
+    async def play(connection, wire):
+        most = sent = 0
+        while sent < 8 or connection._buffer:
+            if not wire.reading_paused and sent < 8:
+                give(connection, ahead)
+                sent += 1
+            most = max(most, len(connection._buffer))
+            await asyncio.sleep(0)
+        await wire.until(lambda: not connection.busy)
+        assert wire.written.count(b"HTTP/1.1 200") == 8 * (60_000 // len(request))
+        assert most < 2**18
+
+    with_connection(store, play)
+    assert failures == []
+
+
+@pytest.mark.parametrize("how", ["paused", "gone"])
+def test_nothing_is_written_to_a_client_that_does_not_read_or_is_gone(store, failures, how):
+    async def play(connection, wire):
+        if how == "paused":
+            connection.pause_writing()
+        else:
+            wire.close()
+        give(connection, get() * 20)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert wire.written == b""
+        if how == "paused":
+            connection.resume_writing()
+            await wire.until(lambda: wire.written.count(b"HTTP/1.1 200") == 20)
+
+    with_connection(store, play)
+    assert failures == []
 
 
 # -- against h11
