@@ -38,7 +38,9 @@ class Wire(asyncio.Transport):
             await self._stirred.wait()
 
     def write(self, data):
-        assert not (self.half_closed or self.closed or self._is_full)
+        assert not self.half_closed
+        assert not self.closed
+        assert not self._is_full
         self.written += data
         self._stirred.set()
         if self._random and self._random.random() < self._full:
