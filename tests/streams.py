@@ -7,7 +7,7 @@ from typing import NamedTuple
 import h11
 from serving import SECRET, TOKEN
 
-from wa_webhooks.receiver.protocol import Answer
+from wa_webhooks.http.protocol import Answer
 from wa_webhooks.receiver.recorder import Recorder
 from wa_webhooks.receiver.server import Receiver, Settings
 from wa_webhooks.stores import open_store

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wa_webhooks.receiver.protocol import (
+from wa_webhooks.http.protocol import (
     LONGEST_HEAD,
     LONGEST_TARGET,
     Answer,

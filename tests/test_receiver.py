@@ -27,7 +27,8 @@ from serving import (
 )
 
 from wa_webhooks.errors import StoreError, StoreRejectedError, StoreUnavailableError
-from wa_webhooks.receiver import crowd, recorder
+from wa_webhooks.http import crowd
+from wa_webhooks.receiver import recorder
 from wa_webhooks.receiver.recorder import Recorder
 from wa_webhooks.receiver.server import DEFAULT_LARGEST_BODY
 from wa_webhooks.signature import key_label

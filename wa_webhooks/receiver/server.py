@@ -17,6 +17,7 @@ import logging
 import re
 import secrets
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -24,12 +25,12 @@ from typing import Literal
 
 from .. import signature
 from ..errors import HandshakeRefusedError, SignatureError, StoreError
+from ..http.connection import Connection
+from ..http.crowd import Crowd
+from ..http.protocol import Answer, Head, Refusal, naming
 from ..networks import Networks, certificate_names, client_address, subject_name
 from ..pipeline import KEPT_HEADERS, receive
 from ..stores.base import Rejection, Store
-from .connection import Connection
-from .crowd import Crowd
-from .protocol import Answer, Head, Refusal, naming
 from .recorder import Recorder
 from .rejections import Rejections
 
@@ -102,9 +103,11 @@ class Receiver:
 
     def configure(self, settings: Settings) -> None:
         """Answer by these settings from now on."""
-        self.settings = settings
+        self.settings: Settings = settings
         self._crowd.unlimited = settings.proxies
-        self.wanted = naming([*KEPT_HEADERS, settings.forwarded, settings.client_header or REQUEST_ID])
+        self.wanted: Mapping[str, str] = naming(
+            [*KEPT_HEADERS, settings.forwarded, settings.client_header or REQUEST_ID]
+        )
 
     def connection(self) -> Connection:
         """Return the protocol of a new connection."""

@@ -15,13 +15,12 @@ import ssl
 from asyncio import sslproto
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .protocol import Answer, Chunks, Head, Refusal, cut_head, parse_head, render
 
 if TYPE_CHECKING:
     from .crowd import Crowd
-    from .server import Receiver
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +36,35 @@ _BREATH = 0.0005
 """Seconds between such reads of all connections together: the refused must not take the time of the others."""
 
 
+class Answering(Protocol):
+    """Who answers.
+
+    `settings` has `idle` and `patience` (seconds that a client may be silent between requests, and take for one),
+    `largest_body` (bytes) and `tls`; `inbox` is where reads put what comes in; `wanted` are the headers to parse.
+    """
+
+    closing: bool
+    inbox: memoryview
+    settings: Any
+    wanted: Mapping[str, str]
+
+    def next_request_id(self) -> str:
+        """Return an id for the request that begins."""
+
+    def admit(self, head: Head, connection: Connection) -> None:
+        """Refuse what can be refused before its body is read."""
+
+    def answer(self, head: Head, body: bytes, connection: Connection) -> Answer | None:
+        """Return the answer; None where it is given later, by `connection.answer`."""
+
+    def refused(self, refusal: Refusal, head: Head | None, connection: Connection) -> None:
+        """Take note of a refusal."""
+
+
 class Connection(asyncio.BufferedProtocol):
     """One client's connection. `deadline` is a time of the loop; `held`, bytes of bodies that it keeps in memory."""
 
-    def __init__(self, receiver: Receiver, crowd: Crowd) -> None:
+    def __init__(self, receiver: Answering, crowd: Crowd) -> None:
         """`crowd` is all connections together, and their limits."""
         self._receiver = receiver
         self._crowd = crowd
