@@ -50,21 +50,26 @@ def findings(payload: Any) -> tuple[Finding, ...]:
 
 def _is_known(payload: dict[str, Any]) -> bool:
     """Whether there is surely nothing to be found, as nearly always: told in a third of the time of looking."""
-    if not payload.keys() <= _rules(Envelope).keys():
+    if not _are_keys_of(Envelope, tuple(payload)):
         return False
-    for entry in _dicts(payload["entry"]):
-        if not entry.keys() <= _rules(Entry).keys():
+    for entry in payload["entry"]:
+        changes = entry.get("changes") if type(entry) is dict else None
+        if type(changes) is not list or not _are_keys_of(Entry, tuple(entry)):
             return False
-        for change in _dicts(entry.get("changes")):
-            field, value = change.get("field"), change.get("value")
-            if type(field) is not str or type(value) is not dict or len(change) != len(_OF_A_CHANGE):
+        for change in changes:
+            if type(change) is not dict or len(change) != len(_OF_A_CHANGE):
                 return False
-            model = Value if field in VALUE_FIELDS else FIELD_MODELS.get(field)
-            if model is None:
-                return False
-            if not _is_known_object(value, model):
+            value, model = change.get("value"), _model_of(change.get("field"))
+            if type(value) is not dict or model is None or not _is_known_object(value, model):
                 return False
     return True
+
+
+def _model_of(field: Any) -> type[Shape] | None:
+    """The model of a field's value, if there is one."""
+    if type(field) is not str:
+        return None
+    return Value if field in VALUE_FIELDS else FIELD_MODELS.get(field)
 
 
 _OF_A_CHANGE = ("field", "value")
@@ -91,6 +96,11 @@ def _is_known_value(value: Any, rule: _Rule) -> bool:
     if type(value) is list:
         return all(type(each) is dict and _is_known_object(each, rule.model) for each in value)
     return True
+
+
+@lru_cache(maxsize=256)
+def _are_keys_of(model: type[Shape], keys: tuple[str, ...]) -> bool:
+    return _rules(model).keys() >= set(keys)
 
 
 @lru_cache(maxsize=4096)

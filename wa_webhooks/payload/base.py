@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints, ValidationError
@@ -39,7 +40,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 def parse_timestamp(value: Any) -> datetime | None:
     """Return the UTC time of a Unix timestamp given as int, float or digits, or None if it is none."""
     if type(value) is str and len(value) == _USUAL_DIGITS and value.isdecimal() and value.isascii():
-        return _EPOCH + timedelta(seconds=int(value))  # as nearly always
+        return _at(value)  # as nearly always
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -49,6 +50,11 @@ def parse_timestamp(value: Any) -> datetime | None:
         return datetime.fromtimestamp(seconds, UTC) if seconds > 0 else None
     except (ValueError, OverflowError, OSError):
         return None
+
+
+@lru_cache(maxsize=4096)
+def _at(seconds: str) -> datetime:
+    return _EPOCH + timedelta(seconds=int(seconds))
 
 
 def storable(text: str) -> str:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -471,6 +472,7 @@ LOG_KEYS = (
 )
 
 
+@lru_cache(maxsize=4096)  # Meta's times are full seconds, and every event has one several times over
 def to_text(at: datetime | None) -> str | None:
     """Return a time as stores write it: RFC 3339, UTC, microseconds, `Z`; sorts as text."""
     if at is None:

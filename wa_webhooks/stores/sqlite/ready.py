@@ -85,22 +85,24 @@ def ready(outcome: Outcome) -> Ready:
 def _is_about_one(made: Ready) -> bool:
     """Whether the changes name one person at most, who did not change; notes who."""
     person: Person | None = None
+    names = ""
     for kind, row in made.changed:
         who = row.get("person")
-        if kind == "identity_changed" or (who is not None and person is not None and who != person):
+        if who is not None and who is not person:
+            if person is not None and who != person:
+                return False
+            person = who
+        if kind == "identity_changed":
             return False
-        person = who or person
-        if "\x00" in row.get("wamid", ""):
-            return False
-    if person is None:
-        return True
-    (sighting,) = sightings_of(made.changed, 0)
-    seen = seen_of(sighting, 0)
-    user = [(person.scope, kind, value) for kind, value in user_ids(person)]
-    phone = (person.scope, "wa_id", person.wa_id) if person.wa_id else None
-    made.who = Who(person.scope, user, phone, seen["number"], seen, joined_of(seen))
-    # NUL ends a text in SQL's JSON.
-    return not any("\x00" in value for _, _, value in user) and (phone is None or "\x00" not in phone[2])
+        names += row.get("wamid", "")
+    if person is not None:
+        (sighting,) = sightings_of(made.changed, 0)
+        seen = seen_of(sighting, 0)
+        user = [(person.scope, kind, value) for kind, value in user_ids(person)]
+        phone = (person.scope, "wa_id", person.wa_id) if person.wa_id else None
+        made.who = Who(person.scope, user, phone, seen["number"], seen, joined_of(seen))
+        names += f"{person.bsuid}{person.parent_bsuid}{person.wa_id}"
+    return "\x00" not in names  # it ends a text in SQL's JSON
 
 
 def storable(text: str | None) -> str | None:
