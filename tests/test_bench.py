@@ -217,6 +217,20 @@ def test_each_connection_waits_for_its_answer():
     assert len(set(bodies)) == len(bodies)
 
 
+def test_what_is_under_way_at_the_end_is_waited_for_and_not_counted():
+    answered = []
+
+    def slowly(number):
+        time.sleep(0.3)
+        answered.append(number)
+        return OK
+
+    with answering(slowly) as receiver:
+        load = closed_load(receiver.address, traffic().texts(), connections=3, duration=0.1)
+        assert len(answered) == len(receiver.requests) == 3
+    assert (load.answered, load.failed) == (0, 0)
+
+
 def test_what_warms_up_is_not_counted():
     with answering(lambda _: 0.05) as receiver:
         load = closed_load(receiver.address, traffic().texts(), connections=1, duration=0.2, warm_up=0.4, prepared=3)

@@ -83,18 +83,31 @@ def closed_load(
 ) -> Load:
     """Keep `connections` busy for `duration` seconds, each waiting for its answer; return how they were answered.
 
-    What the first `warm_up` seconds bring is not counted. `prepared` requests are made before the clock starts.
+    What the first `warm_up` seconds bring is not counted, nor what is under way at the end: that is waited for, so
+    that the receiver has nothing left to do. `prepared` requests are made before the clock starts.
     """
     requests = chain(list(islice(requests, prepared)), requests)
-    with Connections(address, lambda: to.send(next(requests), time.monotonic())) as to:
+    sending = True
+
+    def send() -> None:
+        if sending:
+            to.send(next(requests), time.monotonic())
+
+    def turn() -> None:
+        to.turn(_LOOK)
+        to.give_up(time.monotonic() - patience, f"no answer in {patience:g} s")
+
+    with Connections(address, send) as to:
         for until in (warm_up, duration):
             to.load = Load(connections=to.load.connections)
             began, start = time.process_time(), time.monotonic()
-            while (now := time.monotonic()) < start + until:
+            while time.monotonic() < start + until:
                 while len(to.busy) < connections:
-                    to.send(next(requests), time.monotonic())
-                to.turn(_LOOK)
-                to.give_up(now - patience, f"no answer in {patience:g} s")
-            to.load.seconds = now - start
+                    send()
+                turn()
+            to.load.seconds = time.monotonic() - start
             to.load.busy = time.process_time() - began
-        return to.load
+        counted, to.load, sending = to.load, Load(), False
+        while to.busy:
+            turn()
+        return counted
