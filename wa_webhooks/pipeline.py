@@ -169,14 +169,14 @@ class Pipeline:
     def _next_batch(self, left: list[ClaimedDelivery | ClaimedEvent]) -> _Batch:
         """Handle what is finished in one transaction, off the end of `left`: bounded in number and in time."""
         batch = _Batch()
-        begun = self.clock()
+        enough = self.clock() + timedelta(seconds=self.lease / 10)
         self._given_up.clear()
         while left and len(batch.outcomes) < _EVENTS_A_TRANSACTION:
             batch.outcomes.extend(self._outcomes_of(left[-1]))
             claimed = left.pop()
             if isinstance(claimed, ClaimedDelivery):
                 batch.deliveries.append(claimed)
-            if self.clock() - begun > timedelta(seconds=self.lease / 10):
+            if self.clock() > enough:
                 break
         return batch
 

@@ -83,6 +83,22 @@ def _entry_events(envelope: dict[str, Any], entry: Any, *, clean: bool, day: dat
 class _Place:
     """Where in a delivery an item stands: everything around it that its payload keeps."""
 
+    __slots__ = (
+        "account_id",
+        "around",
+        "business_number",
+        "change",
+        "clean",
+        "day",
+        "entry",
+        "envelope",
+        "field",
+        "foreign_object",
+        "known",
+        "phone_number_id",
+        "value",
+    )
+
     def __init__(
         self,
         envelope: dict[str, Any],
@@ -162,8 +178,8 @@ class _Place:
             yield self._whole()
             return
         arrays = _arrays(value)
-        has_standby = bool(_arrays(value.get("standby")))
-        summary = isinstance(value.get("conversation_context"), dict)
+        has_standby = "standby" in value and bool(_arrays(value["standby"]))
+        summary = "conversation_context" in value and isinstance(value["conversation_context"], dict)
         if not arrays and not has_standby and not summary:
             yield self._whole()
             return

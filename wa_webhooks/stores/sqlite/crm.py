@@ -111,8 +111,9 @@ _OF_PEOPLE = ("lead_seen", "identity_changed")
 _STAND_INS = frozenset({"media_placeholder", "unsupported", "unknown"})
 """Types of messages whose content Meta may still tell, or told elsewhere."""
 _TOLD_RANKS = {"pending": 0, "error": 1, "sent": 2, "delivered": 3, "read": 4, "played": 5}
-_STEPS = ("sent", "delivered", "read", "played", "failed")
-"""The statuses whose earliest time a message keeps."""
+_STEPS = {step: f"{step}_at" for step in ("sent", "delivered", "read", "played", "failed")}
+"""The statuses whose earliest time a message keeps, and where."""
+_UNTOLD = dict.fromkeys([*_STEPS.values(), "failed_code", "failed_text", "failed_class"])
 
 
 def weigh_content(row: dict[str, Any]) -> None:
@@ -124,15 +125,12 @@ def weigh_content(row: dict[str, Any]) -> None:
 
 def spread_status(row: dict[str, Any]) -> None:
     """Add to a status's row the columns of the message that it sets."""
-    for step in _STEPS:
-        row[f"{step}_at"] = None
-    status = row["status"]
-    if status in _STEPS:
-        row[f"{status}_at"] = row["at"]
-    failed = status == "failed"
-    row["failed_code"], row["failed_text"], row["failed_class"] = (
-        (row["error_code"], row["error_text"], row["failure_class"]) if failed else (None, None, None)
-    )
+    row.update(_UNTOLD)
+    if column := _STEPS.get(row["status"]):
+        row[column] = row["at"]
+    if row["status"] == "failed":
+        row["failed_code"], row["failed_text"] = row["error_code"], row["error_text"]
+        row["failed_class"] = row["failure_class"]
 
 
 def _message_seen(execute: Execute, row: dict[str, Any]) -> None:

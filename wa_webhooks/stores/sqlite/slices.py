@@ -52,7 +52,7 @@ class Slice:
         """Not `together`, each event is settled on its own, and fails alone."""
         self._run, self._work, self._begun = run, work, work.place
         self._together = together
-        self._rows = Together(run)
+        self._rows = Together(run, work.stamp["now"])
         self._duplicates: Counter[int] = Counter()
         self.tally = Tally()
         if work.place == 0:
@@ -112,8 +112,7 @@ class Slice:
             self._count_duplicate(logged, event, claimed)
             return True
         verdict = event.outcome.verdict
-        settled = {**self._verdict(verdict, event.outcome), "attempts": 1}
-        if not self._rows.take(event, known, settled):
+        if not self._rows.take(event, known, self._verdict(verdict, event.outcome, attempts=1)):
             return False
         self._count_new(verdict)
         for found in event.outcome.drift:
@@ -138,9 +137,10 @@ class Slice:
         self._duplicates[claimed.id] += 1
         return True
 
-    def _verdict(self, verdict: Verdict, outcome: Outcome) -> dict[str, Any]:
+    def _verdict(self, verdict: Verdict, outcome: Outcome, *, attempts: int) -> dict[str, Any]:
         """The columns of an event that say how it was left."""
         return {
+            "attempts": attempts,
             "state": verdict.state,
             "error": storable(verdict.error),
             "error_class": verdict.error_class,
@@ -190,9 +190,8 @@ class Slice:
         if verdict.state == PROCESSED and outcome.changes:
             verdict, lead_id = self._apply(event, event_id)
         row = {
-            **self._verdict(verdict, outcome),
+            **self._verdict(verdict, outcome, attempts=attempts + 1),
             "id": event_id,
-            "attempts": attempts + 1,
             "lead_id": lead_id,
             "run_id": run_id,
         }

@@ -32,23 +32,22 @@ _IN_ORDER = (
     "put_lead_event",
     "put_account_event",
     "queue_action",
-    "insert_attempt",
     "count_drift",
     "split_delivery",
 )
 """What is referred to comes before what refers to it, and of a message's row: what takes it as it was, what makes it,
 what joins it."""
-_LOGS = frozenset({"insert_settled", "insert_attempt"})
-"""Into tables with triggers."""
 
 
 class Together:
     """The rows of some events, until they are written."""
 
-    def __init__(self, run: Statements) -> None:
-        self._run = run
+    def __init__(self, run: Statements, now: str) -> None:
+        """Attempts are made `now`."""
+        self._run, self._now = run, now
         self._rows: dict[str, list[Row]] = {name: [] for name in _IN_ORDER}
         self._ordered = {name: run.ordered(name) for name in _IN_ORDER}
+        self._events: list[int] = []
 
     def add(self, name: str, row: Mapping[str, Any]) -> None:
         """Gather a row for the statement of that name."""
@@ -58,8 +57,13 @@ class Together:
         """Write what has been gathered."""
         for name, rows in self._rows.items():
             if rows:
-                self._run.many(name, rows, at_once=name in _LOGS)
+                self._run.many(name, rows, at_once=name == "insert_settled")
                 rows.clear()
+        if self._events:
+            self._run.execute(
+                "insert_first_attempts", {"now": self._now, "first": self._events[0], "last": self._events[-1]}
+            )
+            self._events.clear()
 
     def take(self, event: Ready, known: Known, settled: Mapping[str, Any]) -> bool:
         """Gather the rows of a plain event; False if it must be settled on its own.
@@ -75,9 +79,8 @@ class Together:
                 return False
         known.events[event.log["key"]] = None
         event_id = known.new_event()
-        row = {**event.log, **settled, "event_id": event_id, "id": event_id, "lead_id": lead_id}
-        self.add("insert_settled", row)
-        self.add("insert_attempt", row)
+        self._events.append(event_id)
+        self.add("insert_settled", {**event.log, **settled, "event_id": event_id, "lead_id": lead_id})
         if event.who is not None:
             event.who.seen["event_id"] = event_id
             event.who.seen["lead_id"] = event.who.joined["lead_id"] = lead_id

@@ -124,6 +124,12 @@ UPDATE wa_events
 INSERT INTO wa_attempts (event_id, attempt, at, state, error, error_class, handler_version, run_id)
 VALUES (:id, :attempts, :now, :state, :error, :error_class, :handler_version, :run_id)
 
+-- name: insert_first_attempts
+-- Of events that were inserted settled.
+INSERT INTO wa_attempts (event_id, attempt, at, state, error, error_class, handler_version, run_id)
+SELECT id, attempts, :now, state, error, error_class, handler_version, run_id
+  FROM wa_events WHERE id BETWEEN :first AND :last ORDER BY id
+
 -- name: begin_event
 SAVEPOINT event
 
