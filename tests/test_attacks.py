@@ -165,7 +165,7 @@ def test_header_bombs(tmp_path):
         lambda: iter([start, *[b"X: y\r\n"] * 10**6]),
         lambda: [b"G" * 16_000],
     ]
-    endure(tmp_path, lambda: crowd(700, lambda number: bombs[number % len(bombs)](), pause=0.01), answers={431})
+    endure(tmp_path, lambda: crowd(400, lambda number: bombs[number % len(bombs)](), pause=0.01), answers={431})
 
 
 # -- strange
@@ -307,8 +307,8 @@ def test_bad_handshakes(tmp_path, processes):
     ]
 
     def attackers():
-        stay = crowd(300, lambda number: ways[number % len(ways)], pause=0.1)
-        return [*stay, *crowd(30, lambda number: ways[number % len(ways)], leaves=True)]
+        stay = crowd(200, lambda number: ways[number % len(ways)], pause=0.1, again=0.2)
+        return [*stay, *crowd(30, lambda number: ways[number % len(ways)], leaves=True, again=0.1)]
 
     options = ("--tls-cert", str(mine.cert), "--tls-key", str(mine.key), "--processes", processes)
     endure(tmp_path, attackers, *options, tls=(str(authority.cert),))
