@@ -164,7 +164,10 @@ class Connection(asyncio.BufferedProtocol):
         """The client has read."""
         self._clogged = False
         if not self._ending:
-            self.deadline = math.inf if self.busy else self._now() + self._receiver.settings.idle
+            if self.busy:
+                self.deadline = math.inf
+            elif not (self._seen or self._head):  # else the time for that request goes on
+                self.deadline = self._now() + self._receiver.settings.idle
             self._go_on()
 
     # -- reading

@@ -16,6 +16,9 @@ logger = logging.getLogger(__name__)
 
 _LARGEST_BATCH = 1000
 _ASK_AGAIN = 0.005
+_TELL = 0.1
+_MOST_TOLD = 200
+"""Seconds, and deliveries, until a line tells of them."""
 _SLOW = 0.02
 _DISTRUST = 0.25
 """Seconds: what is slow for a commit, and how long the loop leaves them to the thread then."""
@@ -44,6 +47,8 @@ class Recorder:
         self._gathered: list[_Waiting] = []
         self._committing = False
         self._distrusts_until = 0.0
+        self._told: dict[int, str | None] = {}
+        self._telling: asyncio.TimerHandle | None = None
         self._tasks: SimpleQueue[list[_Waiting] | Callable[[], None]] = SimpleQueue()
         self._open = True
         self._connection = Lock()  # the store's: whoever uses it holds this
@@ -140,12 +145,24 @@ class Recorder:
             logger.warning("not recorded: %s", error, extra={"deliveries": len(batch)})
         self._loop.call_soon_threadsafe(self._answer, batch, error)
         if error is None:
-            self._tell(batch, ids)
+            self._loop.call_soon_threadsafe(self._tell, batch, ids)
 
     def _tell(self, batch: list[_Waiting], ids: Sequence[int]) -> None:
         self._recorded()
-        requests = [delivery.headers.get("x-request-id") for delivery, _ in batch]
-        logger.info("recorded", extra={"deliveries": dict(zip(ids, requests, strict=True))})
+        self._told.update(zip(ids, [delivery.headers.get("x-request-id") for delivery, _ in batch], strict=True))
+        if len(self._told) >= _MOST_TOLD:
+            self._log()
+        elif not self._telling:
+            self._telling = self._loop.call_later(_TELL, self._log)
+
+    def _log(self) -> None:
+        """Tell which deliveries have been recorded, and by which requests: a line for many, since each line costs."""
+        if self._telling:
+            self._telling.cancel()
+            self._telling = None
+        if self._told:
+            logger.info("recorded", extra={"deliveries": self._told})
+            self._told = {}
 
     async def close(self) -> None:
         """Finish what waits, then let the thread go."""
@@ -157,6 +174,7 @@ class Recorder:
 
         self.post(stop)
         await asyncio.to_thread(self._thread.join)
+        self._log()
 
 
 def _settle(done: asyncio.Future[None], error: Exception | None) -> None:
