@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 _BACKLOG = 1024
 _ACCEPTED_AT_ONCE = 16
 """Connections, before the limits are looked at again."""
-_MAINTENANCE = 0.1
+_MAINTENANCE = 0.05
 _GARBAGE = 20_000
 """New objects between two collections."""
 _OTHER_FILES = 64

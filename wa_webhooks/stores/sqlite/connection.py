@@ -25,7 +25,7 @@ _EARLY_CHECKPOINT, _LATE_CHECKPOINT = 4_000, 16_000
 """Pages of 8 KiB in the write-ahead log. Workers write the same ones again: the later, the fewer are copied."""
 _CACHE = 64 * 2**10
 """KiB that a transaction may change before any of it is written: pages of indexes, mostly."""
-_CHECKPOINT_FROM = 8 * 2**20
+_CHECKPOINT_FROM = 2**20
 _LARGEST_LEFT_LOG = 64 * 2**20
 """Bytes of the write-ahead log: from when on `maintain` copies it into the file, and when it makes it begin anew."""
 _RESTART_PATIENCE = 0.25
