@@ -287,7 +287,7 @@ def test_a_receiver_that_restarts_is_found_again(proxied, tmp_path, certificates
             load.stop()
         assert set(load.statuses) <= {200, 502}
         if proxy.program == "caddy":  # which cannot repeat what it sent just as a kept connection was closed
-            assert load.count(502) <= 2
+            assert load.count(502) <= 6
         assert load.acknowledged == [body for body in recorded(first.store) if body in set(load.acknowledged)]
 
 
