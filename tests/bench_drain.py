@@ -28,7 +28,7 @@ from wa_webhooks.stores import open_store
 from wa_webhooks.stores.base import Delivery
 from wa_webhooks.synthetic import Maker, Person, body_of, invented
 
-DELIVERIES = int(os.environ.get("WA_HOOKS_BENCH_DRAIN", "20000"))
+DELIVERIES = int(os.environ.get("WA_HOOKS_BENCH_DRAIN", "60000"))
 LEADS = 5000
 LIMIT = 2.0
 """The pipeline may take this many times as long as the bare loop."""

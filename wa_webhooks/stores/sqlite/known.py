@@ -5,12 +5,12 @@ Good only within one transaction: nobody else writes meanwhile.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ...events import compact
 from .ready import Ident, Ready, Who
 from .statements import Statements
 
@@ -53,7 +53,7 @@ class Known:
         self.leads: dict[Ident, int] = {}
         self.numbers: dict[tuple[str, str], KnownNumber] = {}
         self.messages: dict[tuple[str, str], KnownMessage | None] = {}
-        keys = json.dumps([each.log["key"] for each in events])
+        keys = compact([each.log["key"] for each in events])
         self.events.update((row["key"], row) for row in run.execute("known_events", {"keys": keys}))
         self._look_up_people([each.who for each in events if each.who])
         self._look_up_messages(events)
@@ -66,12 +66,12 @@ class Known:
             return
         ids = {value for who in people for _, _, value in who.user}
         ids.update(who.phone[2] for who in people if who.phone)
-        for row in self._run.execute("known_identities", {"ids": json.dumps(list(ids))}):
+        for row in self._run.execute("known_identities", {"ids": compact(list(ids))}):
             scope, kind, value, lead_id = row
             self.leads[scope, kind, value] = lead_id
         for scope in {who.scope for who in people}:
             wanted = {who.number for who in people if who.number and who.scope == scope}
-            asked = {"scope": scope, "numbers": json.dumps(list(wanted))}
+            asked = {"scope": scope, "numbers": compact(list(wanted))}
             for number, holder, *told in self._run.execute("known_numbers", asked):
                 self.numbers[scope, number] = KnownNumber(holder, *map(bool, told))
 
@@ -82,7 +82,7 @@ class Known:
                 if kind in ("status_seen", "message_seen"):
                     wanted[row["phone_number_id"]].add(row["wamid"])
         for number_id, wamids in wanted.items():
-            asked = {"phone_number_id": number_id, "wamids": json.dumps(list(wamids))}
+            asked = {"phone_number_id": number_id, "wamids": compact(list(wamids))}
             for wamid, *told in self._run.execute("known_messages", asked):
                 self.messages[number_id, wamid] = KnownMessage(*told)
 

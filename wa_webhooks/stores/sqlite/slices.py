@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...events import compact
 from ..base import PROCESSED, ClaimedDelivery, ClaimedEvent, Outcome, Tally, Verdict, to_text
 from .connection import is_unavailable
 from .crm import apply
@@ -87,7 +87,7 @@ class Slice:
 
     def _held(self, ids: set[int]) -> list[int]:
         """Those of the deliveries that are still leased to us and not split."""
-        asked = {"ids": json.dumps(sorted(ids & self._work.tokens.keys()))}
+        asked = {"ids": compact(sorted(ids & self._work.tokens.keys()))}
         rows = self._run.execute("held_deliveries", asked).fetchall()
         return [row["id"] for row in rows if row["token"] == self._work.tokens[row["id"]]]
 
