@@ -20,6 +20,7 @@ from wa_webhooks.errors import StoreUnavailableError
 from wa_webhooks.pipeline import Pipeline
 from wa_webhooks.stores.base import DEAD, PROCESSED, Delivery, Query
 from wa_webhooks.stores.sqlite import SqliteStore
+from wa_webhooks.stores.sqlite.settling import _AT_ONCE
 from wa_webhooks.stores.sqlite.together import Together
 
 LOG_TABLES = ("wa_events", "wa_attempts", "wa_delivery_work", "wa_drift")
@@ -282,11 +283,11 @@ def test_what_failed_before_the_process_died_is_left_to_its_schedule(store):
     sliced[3] = replace(sliced[3], verdict=sliced[3].if_not_applied)
     store._wanted = lambda: True
     store._transact, whole = _first_slice_only(store), store._transact
-    assert store.finish(sliced, now=NOW, handler_version="1", deliveries=[first]).left == 8
+    assert store.finish(sliced, now=NOW, handler_version="1", deliveries=[first]).left == 40 - _AT_ONCE
     store._transact = whole
     (again,) = claim(store, token="other", now=NOW + LEASE)
     tally = store.finish(outcomes(again), now=NOW + LEASE, handler_version="2", deliveries=[again])
-    assert (tally.new, tally.duplicates, tally.left) == (8, 0, 0)
+    assert (tally.new, tally.duplicates, tally.left) == (40 - _AT_ONCE, 0, 0)
     assert [event["message_id"] for event in log(store, states=(DEAD,))] == ["wamid.3"]
 
 

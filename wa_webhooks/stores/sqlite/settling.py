@@ -11,8 +11,9 @@ from ..base import ClaimedDelivery, Outcome, Tally, to_text
 from .connection import Connection, is_unavailable, translated
 from .slices import Slice, Work
 
-_AT_ONCE = 32
-"""Events that are looked up and written together; after each such part, others may have their turn."""
+_AT_ONCE = 24
+"""Events that are looked up and written together, in a few milliseconds; after each such part, others may have their
+turn."""
 
 
 class Settling(Connection):
