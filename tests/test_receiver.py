@@ -695,6 +695,32 @@ def test_after_a_slow_commit_the_loop_is_kept_free():
     assert [name == THREAD for name in store.asked] == [False, False, True, True, False]
 
 
+def test_commits_keep_apart_unless_everybody_waits(monkeypatch):
+    monkeypatch.setattr(recorder, "_APART", 60)
+    batches = []
+
+    def append(deliveries, *, wait=True):
+        batches.append([delivery.body for delivery in deliveries])
+        return list(range(len(deliveries)))
+
+    async def main():
+        made = Recorder(append, lambda: None)
+        made.senders = lambda: 2
+        futures = [asyncio.get_running_loop().create_future() for _ in range(3)]
+        for number, future in enumerate(futures):
+            made.record(Delivery(body=b"%d" % number, received_at=datetime.now(UTC)), future.set_result)
+            if number == 1:
+                for _ in range(9):  # another may still come: it would wait for a minute
+                    await asyncio.sleep(0)
+                assert len(batches) == 1
+            else:
+                await future
+        await made.close()
+
+    asyncio.run(main())
+    assert batches == [[b"0"], [b"1", b"2"]]
+
+
 def test_where_somebody_else_writes_the_thread_waits_for_him():
     store = Timed(0, 0, free=False)
     assert asked_by(store) == [None] * 2

@@ -70,6 +70,10 @@ class Crowd:
         if self._known.pop(connection, connection) is None or self._strangers.pop(connection, connection) is None:
             self._known[connection] = None
 
+    def senders(self) -> int:
+        """How many have sent a signed delivery."""
+        return len(self._known)
+
     def members(self) -> Iterator[Connection]:
         """All, in the order in which they give way."""
         return itertools.chain(self._strangers, self._known)

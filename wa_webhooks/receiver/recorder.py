@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -19,6 +20,8 @@ _ASK_AGAIN = 0.005
 _TELL = 0.1
 _MOST_TOLD = 200
 """Seconds, and deliveries, until a line tells of them."""
+_APART = 0.002
+"""Seconds from the end of a commit to the next one, unless everybody waits for it."""
 _SLOW = 0.02
 _DISTRUST = 0.25
 """Seconds: what is slow for a commit, and how long the loop leaves them to the thread then."""
@@ -47,6 +50,10 @@ class Recorder:
         self._gathered: list[_Waiting] = []
         self._committing = False
         self._distrusts_until = 0.0
+        self._ended = -math.inf
+        self._pausing: asyncio.TimerHandle | None = None
+        self.senders: Callable[[], int] = lambda: 0
+        """How many connections may be about to send: while all of them wait, nothing more can come in."""
         self._told: dict[int, str | None] = {}
         self._telling: asyncio.TimerHandle | None = None
         self._tasks: SimpleQueue[list[_Waiting] | Callable[[], None]] = SimpleQueue()
@@ -61,11 +68,21 @@ class Recorder:
         if not self._committing:
             self._committing = True
             self._loop.call_soon(self._hand_over, 0)
+        elif self._pausing and len(self._gathered) >= self.senders():
+            self._pausing.cancel()
+            self._pausing = None
+            self._loop.call_soon(self._hand_over, 0)
 
     def _hand_over(self, seen: int) -> None:
         """Commit what has come in, once a turn of the loop has brought no more, of which it `seen` so many before."""
+        self._pausing = None
         if seen < len(self._gathered) < _LARGEST_BATCH:
             self._loop.call_soon(self._hand_over, len(self._gathered))
+            return
+        pause = self._ended + _APART - self._loop.time()
+        if pause > 0 and 0 < len(self._gathered) < self.senders():
+            # Many come in, one by one: commits a moment apart leave the disk, and the workers, most of their time.
+            self._pausing = self._loop.call_later(pause, self._hand_over, len(self._gathered))
             return
         batch, self._gathered = self._gathered[:_LARGEST_BATCH], self._gathered[_LARGEST_BATCH:]
         self._committing = bool(batch)
@@ -94,6 +111,7 @@ class Recorder:
         return True
 
     def _answer(self, batch: list[_Waiting], error: StoreError | None) -> None:
+        self._ended = self._loop.time()
         for _, done in batch:
             try:
                 done(error)

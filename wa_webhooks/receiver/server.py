@@ -97,6 +97,7 @@ class Receiver:
             most_per_address=settings.most_per_address,
             dropped=self._dropped,
         )
+        recorder.senders = self._crowd.senders
         self.configure(settings)
         self._rejections = Rejections(store)
         self._regularly = [asyncio.ensure_future(task) for task in (self._crowd.sweep(), self._keep_rejections())]
