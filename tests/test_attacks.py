@@ -321,7 +321,7 @@ def test_bad_handshakes(tmp_path, processes):
 
 def test_clients_that_never_read(tmp_path):
     ask = get() * 100 + get(target="/readyz") * 10 + post("Content-Length: 1", body=b"x", signs=b"") * 100
-    endure(tmp_path, lambda: crowd(40, lambda _: forever(ask), deaf=True, again=None))
+    endure(tmp_path, lambda: crowd(20, lambda _: forever(ask), deaf=True, again=None))
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
