@@ -82,7 +82,7 @@ class Receiver:
     """Answers requests over one store's recorder."""
 
     def __init__(self, settings: Settings, recorder: Recorder, store: Store) -> None:
-        """`store` is used through the recorder's thread alone."""
+        """`store` is used through the recorder alone, which knows who may use its connection."""
         self.closing = False
         # One for all connections: what comes in is taken out of it at once. One made for each read costs more than
         # all the rest of a request.
