@@ -99,6 +99,12 @@ def test_the_networks_hold_for_the_client_and_not_for_its_proxy(store):
     assert [rejection["source_ip"] for rejection in store.rejections(limit=9)] == ["198.51.100.1"]
 
 
+def test_a_proxy_may_have_any_number_of_connections(store):
+    with receiving(store, most_per_address=1, proxies=LOOPBACK) as receiver, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(Client(receiver.port)) for _ in range(3)]
+        assert [client.ask(request("GET", "/healthz")).status for client in clients] == [200] * 3
+
+
 def test_a_request_id_is_taken_over_from_a_proxy_only(store):
     given = {"X-Request-Id": "from-the-proxy-1"}
     with receiving(store, proxies=LOOPBACK) as receiver:
