@@ -27,9 +27,11 @@ def test_one_holds_it_at_a_time(tmp_path):
 
 def test_whoever_never_lets_go_is_passed_by(tmp_path, monkeypatch):
     monkeypatch.setattr(gate, "_LONGEST_WAIT", 0.01)
-    with contextlib.closing(Gate(place(tmp_path))) as stuck, contextlib.closing(Gate(place(tmp_path))) as other:
-        with stuck.held(1), other.held(60) as got:
-            assert not got
+    stuck, other = Gate(place(tmp_path)), Gate(place(tmp_path))
+    with stuck.held(1), other.held(60) as got:
+        assert not got
+    stuck.close()
+    other.close()
 
 
 def test_without_a_file_it_is_always_open():
