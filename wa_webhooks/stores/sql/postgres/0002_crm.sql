@@ -22,7 +22,6 @@ create table public.wa_leads (
 alter table public.wa_events add constraint wa_events_lead_id_fkey foreign key (lead_id) references public.wa_leads (id);
 alter table public.wa_actions
   add constraint wa_actions_lead_id_fkey foreign key (lead_id) references public.wa_leads (id);
-create index wa_actions_by_lead on public.wa_actions (lead_id) where lead_id is not null;
 
 create table public.wa_lead_identities (
   scope   text collate "C" not null,
@@ -238,10 +237,4 @@ create table public.wa_account_events (
 );
 create index wa_account_events_by_severity on public.wa_account_events (severity, at) where severity <> 'info';
 
--- What `wa_finish` answered, for a while: who lost the answer asks again with the same nonce, and is told the same.
-create table public.wa_finished (
-  nonce  text collate "C" primary key,
-  at     timestamptz not null default now(),
-  answer jsonb not null
-);
-create index wa_finished_by_time on public.wa_finished (at);
+insert into public.wa_migrations (name) values ('0002_crm') on conflict do nothing;

@@ -372,11 +372,22 @@ declare
   user_id jsonb;
   found_id bigint;
 begin
-  -- `names` are user ids: kind and value; `numbers` scope and number; `phones` scope, number and as it is written.
+  -- `names` are user ids: kind and value; `numbers` scope and number; `phones` scope, number and as it is written. They
+  -- are told of who changed; of others they are the ids of the one person.
   select * into s from jsonb_to_record(p_seen) as t (
     ident text, person integer, scope text, at text, named boolean, number text, wa_id text, wa_id_at text, bsuid text,
-    name text, username text, inbound boolean, changed boolean, old_number text, new_number text, names jsonb,
-    numbers jsonb, phones jsonb);
+    parent text, name text, username text, inbound boolean, changed boolean, old_number text, new_number text,
+    names jsonb, numbers jsonb, phones jsonb);
+  if not s.changed then
+    s.names := case when s.bsuid <> '' then jsonb_build_array(jsonb_build_array('bsuid', s.bsuid)) else '[]' end
+      || case when s.parent <> '' then jsonb_build_array(jsonb_build_array('parent_bsuid', s.parent)) else '[]' end;
+    s.numbers := '[]';
+    s.phones := '[]';
+    if s.number is not null then
+      s.numbers := jsonb_build_array(jsonb_build_array(s.scope, s.number));
+      s.phones := jsonb_build_array(jsonb_build_array(s.scope, s.number, s.wa_id));
+    end if;
+  end if;
   if s.named then
     user_id := s.names -> 0;
     found_id := public.wa_internal_lead_of_user(s.scope, s.at, s.names, s.numbers);
@@ -474,3 +485,5 @@ begin
          last_event_at = greatest(l.last_event_at, excluded.last_event_at),
          last_inbound_at = greatest(l.last_inbound_at, excluded.last_inbound_at);
 end $$;
+
+insert into public.wa_migrations (name) values ('0010_leads') on conflict do nothing;

@@ -26,7 +26,7 @@ begin
   end if;
   if p_rows ? 'actions' then
     insert into public.wa_actions (idempotency_key, event_id, lead_id, action, target, payload)
-    select r.idempotency_key, p_ids[r.place], p_leads[r.place + r.who], r.action, r.target, r.payload::json
+    select r.idempotency_key, p_ids[r.place], p_leads[r.place + r.who], r.action, r.target, r.payload
       from jsonb_to_recordset(p_rows -> 'actions') as r (
              place integer, who integer, idempotency_key text, action text, target text, payload text)
      where p_ids[r.place] > 0
@@ -295,3 +295,5 @@ begin
          severity = excluded.severity, subject = excluded.subject, what = excluded.what, reason = excluded.reason,
          failure_class = excluded.failure_class, at = excluded.at, detail = excluded.detail;
 end $$;
+
+insert into public.wa_migrations (name) values ('0011_joins') on conflict do nothing;

@@ -9,8 +9,8 @@
 create function public.wa_internal_lock(p_names jsonb)
 returns void language plpgsql set search_path = '' as $$
 begin
-  perform pg_catalog.pg_advisory_xact_lock(n.lock)
-     from (select distinct 7761000000 + (pg_catalog.hashtextextended(t.name, 0) & 4095) as lock
+  perform pg_catalog.pg_advisory_xact_lock(22341, n.lock)
+     from (select distinct pg_catalog.hashtext(t.name) & 4095 as lock
              from pg_catalog.jsonb_array_elements_text(p_names) as t (name) order by 1) n;
 end $$;
 
@@ -38,17 +38,19 @@ declare
   r record;
   made record;
 begin
-  perform public.wa_internal_lock(coalesce(args -> 'locks', '[]') || jsonb_build_array(v_nonce));
-  select f.answer into v_answer from public.wa_finished f where f.nonce = v_nonce;
-  if found then
+  v_answer := public.wa_internal_answered(v_nonce);
+  if v_answer is not null then
     return v_answer;
   end if;
+  perform public.wa_internal_lock(args -> 'locks');
   v_held := public.wa_internal_held(args -> 'deliveries');
 
-  select array_agg(s.how order by s.place), array_agg(s.delivery_id) filter (where s.how = 'duplicate')
+  select coalesce(array_agg(s.how order by s.place), '{}'),
+         array_agg(s.delivery_id) filter (where s.how = 'duplicate')
     into v_how, v_duplicates
     from public.wa_internal_sort_out(args -> 'events', v_held) s;
   v_lost := cardinality(array_positions(v_how, 'lost'));
+  perform public.wa_internal_will_insert('events'), public.wa_internal_will_insert('attempts');
   -- Ids in the order of the events, whichever way each is settled.
   select array_agg(case when t.how in ('plain', 'new') then nextval('public.wa_events_id_seq') else 0 end order by t.n)
     into v_ids from unnest(v_how) with ordinality as t (how, n);
@@ -83,8 +85,7 @@ begin
   end if;
   v_answer := public.wa_internal_tally(args -> 'events', v_how, v_alone, v_states)
     || jsonb_build_object('deliveries', v_done, 'lost', v_lost);
-  perform public.wa_internal_remember(v_nonce, v_answer);
-  return v_answer;
+  return public.wa_internal_remember(v_nonce, v_answer);
 end $$;
 
 -- Those of the deliveries that are still leased under their token and not split. Nobody else gets them until we end.
@@ -341,15 +342,4 @@ begin
     'duplicates', cardinality(array_positions(p_how, 'duplicate')));
 end $$;
 
--- Keep an answer for an hour.
-create function public.wa_internal_remember(p_nonce text, p_answer jsonb)
-returns void language plpgsql set search_path = '' as $$
-begin
-  if p_nonce is null then
-    return;
-  end if;
-  insert into public.wa_finished (nonce, answer) values (p_nonce, p_answer);
-  delete from public.wa_finished f
-   where f.nonce in (select o.nonce from public.wa_finished o where o.at < now() - interval '1 hour'
-                      limit 100 for update skip locked);
-end $$;
+insert into public.wa_migrations (name) values ('0012_finish') on conflict do nothing;

@@ -182,3 +182,5 @@ begin
      where p_new[r.place] and p_ids[r.place] > 0 and i.value <> '';
   end if;
 end $$;
+
+insert into public.wa_migrations (name) values ('0013_together') on conflict do nothing;
