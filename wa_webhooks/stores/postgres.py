@@ -64,7 +64,7 @@ class PostgresTransport:
             return _applied(db)
 
     def migrate(self) -> list[str]:
-        """Apply the pending migrations, each in a transaction of its own with the record of it; return their names."""
+        """Apply the pending migrations, each in a transaction with the record of it; return their names."""
         done: list[str] = []
         with self._connected() as db:
             missing, foreign = compare(_applied(db) or [])
@@ -111,23 +111,27 @@ class PostgresTransport:
         return db
 
 
-def open_postgres(
-    url: str, *, busy_timeout: float = 2.0, front: bool = False, create: bool = True
-) -> RpcStore:
+def open_postgres(url: str, *, busy_timeout: float = 2.0, front: bool = False, create: bool = True) -> RpcStore:
     """Open the store at a database URL, `postgresql://...`; see `open_store`."""
     _check(url)
     transport = PostgresTransport(url, busy_timeout=busy_timeout, front=front)
     try:
-        if not create and transport.applied() is None:
-            raise StoreRejectedError(
-                "the database holds no store of wa-hooks", hint="Name another, or record something first."
-            )
+        if not create:
+            _check_there(transport)
         store = RpcStore(transport, migrate=transport.migrate, front=front)
         store.migrate()
     except BaseException:
         transport.close()
         raise
     return store
+
+
+def _check_there(transport: PostgresTransport) -> None:
+    """Refuse a database that has nothing of ours: a look must not make it."""
+    if transport.applied() is None:
+        raise StoreRejectedError(
+            "the database holds no store of wa-hooks", hint="Name another, or record something first."
+        )
 
 
 def _check(url: str) -> None:
@@ -166,8 +170,8 @@ def _alone(db: psycopg.Connection[tuple[Any, ...]]) -> Iterator[None]:
 
 
 _UNAVAILABLE = ("08", "53", "57", "40", "55P03", "25006", "58")
-"""Classes and codes of SQLSTATE that pass: connections, resources, shutdowns and timeouts, deadlocks, locks, a standby
-in the place of the primary, the disk of the server."""
+"""Classes and codes of SQLSTATE that pass: connections, resources, shutdowns and timeouts, deadlocks, locks, a
+standby in the place of the primary, the disk of the server."""
 _LACKING = ("42883", "42P01", "42703", "3F000")
 """Functions, tables and columns that are not there."""
 
