@@ -1,4 +1,4 @@
-"""Outcomes as the rows that the function `wa_finish` takes, and its answer as a tally.
+"""What came of the work: outcomes as the rows that the function `wa_finish` takes, and its answer as a tally.
 
 What can be said of an event without asking the store is said here; which lead it is about, and whether it is in the
 log already, the function finds out. It takes one array of rows for each table. `place` says which event a row is of,
@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-from ...errors import describe
+from ...errors import StoreError, describe
 from ...events import compact
 from ..base import PROCESSED, ClaimedDelivery, ClaimedEvent, Outcome, Tally, to_text
 from ..rows import (
@@ -27,6 +28,8 @@ from ..rows import (
     user_ids,
     weigh_content,
 )
+from .calls import Calls
+from .values import storable
 
 if TYPE_CHECKING:
     from ...changes import Person
@@ -57,11 +60,44 @@ _LAST = {"statuses": (), "account_events": (), "lead_events": ("topic", "ident")
 _LARGEST = 2**63
 
 
+class Finishing(Calls):
+    """The verb with which work ends."""
+
+    def finish(
+        self,
+        outcomes: Sequence[Outcome],
+        *,
+        now: datetime,
+        handler_version: str,
+        deliveries: Sequence[ClaimedDelivery] = (),
+        after: int = 0,
+    ) -> Tally:
+        """See `Store.finish`. A few hundred events are one transaction."""
+        total = Tally()
+        settled = after
+        for end, rows in Parts(outcomes, deliveries, now=now, handler_version=handler_version).calls(after):
+            try:
+                answer = self._call("wa_finish", {**rows, "nonce": uuid4().hex}, events=int, by_type=dict)
+            except StoreError:
+                if settled == after:
+                    raise
+                total.left = len(outcomes) - settled
+                break
+            total.add(tally_of(answer))
+            settled = end
+        return total
+
+
 class Parts:
     """The outcomes of one `finish`, call by call."""
 
     def __init__(
-        self, outcomes: Sequence[Outcome], deliveries: Sequence[ClaimedDelivery], *, now: datetime, handler_version: str
+        self,
+        outcomes: Sequence[Outcome],
+        deliveries: Sequence[ClaimedDelivery],
+        *,
+        now: datetime,
+        handler_version: str,
     ) -> None:
         self.outcomes = outcomes
         self._stamp = {"now": to_text(now), "handler_version": handler_version}
@@ -271,13 +307,6 @@ def _plain(name: str, value: Any) -> str | int | float:
 
 def _without_none(row: Row) -> Row:
     return {name: value for name, value in row.items() if value is not None}
-
-
-def storable(text: str | None) -> str | None:
-    """Return `text` as Postgres takes it: U+FFFD in the place of what no text there can hold."""
-    if text is None or (text.isascii() and "\x00" not in text):
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\x00", "�")
 
 
 def tally_of(answer: Mapping[str, Any]) -> Tally:
