@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from ..errors import ConfigError
 from .base import Store
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "open_store", "shown"]
 
+_PASSWORD = re.compile(r"(?<=://)([^:/@?]*):.*@|(?<=password=)[^&]*")
 _HINT = "Set WA_HOOKS_STORE or --store to sqlite:PATH or postgresql://USER@HOST/DATABASE."
 
 
@@ -31,3 +34,8 @@ def open_store(url: str, *, busy_timeout: float = 2.0, front: bool = False, crea
 
         return open_postgres(url, busy_timeout=busy_timeout, front=front, create=create)
     raise ConfigError(f"{scheme!r} names no store", hint=_HINT)
+
+
+def shown(url: str) -> str:
+    """Return a store's name as it may be shown and logged: without the password of a database URL."""
+    return _PASSWORD.sub(lambda found: f"{found[1]}@" if found[1] is not None else "...", url)
