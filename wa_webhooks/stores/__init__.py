@@ -5,7 +5,14 @@ from __future__ import annotations
 from ..errors import ConfigError
 from .base import Store
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "is_remote", "open_store"]
+
+_REMOTE = frozenset({"supabase", "postgres", "postgresql"})
+
+
+def is_remote(url: str) -> bool:
+    """Whether the store that `url` names is reached over a network, which may be down when a file would not."""
+    return url.partition(":")[0] in _REMOTE
 
 
 def open_store(url: str, *, busy_timeout: float = 2.0, front: bool = False, create: bool = True) -> Store:
