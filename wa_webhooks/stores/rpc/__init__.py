@@ -1,0 +1,16 @@
+"""The store over functions in Postgres: JSON in and out, one transaction each, whatever carries the calls.
+
+The functions are in `sql/postgres`; every verb is one of them, `wa_<verb>`, and may be repeated if its answer was lost.
+"""
+
+from .calls import Transport
+from .claims import Claims
+from .reading import Reading
+from .rejecting import Rejecting
+from .runs import Runs
+
+__all__ = ["RpcStore", "Transport"]
+
+
+class RpcStore(Claims, Runs, Reading, Rejecting):
+    """`Store` over a transport."""
