@@ -245,7 +245,9 @@ class Process:
 
 
 def serve_command(store, *options):
-    return [sys.executable, "-m", "wa_hooks_cli", "serve", "--port", "0", "--store", f"sqlite:{store}", *options]
+    """`store` is a path, or the URL of another kind of store."""
+    url = store if "://" in str(store) else f"sqlite:{store}"
+    return [sys.executable, "-m", "wa_hooks_cli", "serve", "--port", "0", "--store", url, *options]
 
 
 def serve_environment(**changes):

@@ -111,9 +111,7 @@ class PostgresTransport:
         return db
 
 
-def open_postgres(
-    url: str, *, busy_timeout: float = 2.0, front: bool = False, create: bool = True
-) -> RpcStore:
+def open_postgres(url: str, *, busy_timeout: float = 2.0, front: bool = False, create: bool = True) -> RpcStore:
     """Open the store at a database URL, `postgresql://...`; see `open_store`."""
     _check(url)
     transport = PostgresTransport(url, busy_timeout=busy_timeout, front=front)

@@ -76,9 +76,7 @@ class Calls:
                 time.sleep(pause)
         raise AssertionError  # pragma: no cover - the last one raises
 
-    def _shaped(
-        self, function: str, answer: Any, shape: Mapping[str, type | tuple[type, ...]]
-    ) -> dict[str, Any]:
+    def _shaped(self, function: str, answer: Any, shape: Mapping[str, type | tuple[type, ...]]) -> dict[str, Any]:
         if not isinstance(answer, dict) or any(not isinstance(answer.get(key), kind) for key, kind in shape.items()):
             raise StoreUnavailableError(
                 f"the {self.name} store gave no answer of {function}",
