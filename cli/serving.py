@@ -172,7 +172,6 @@ def serve(
     import logging
 
     from wa_webhooks import serving, settings, stores
-    from wa_webhooks.stores import open_store
 
     from . import logs
 
@@ -201,9 +200,9 @@ def serve(
 
     def listening(at: str, on: int) -> None:
         shown = f"{'https' if tls_cert else 'http'}://{f'[{at}]' if ':' in at else at}:{on}{path}"
-        told = f"recording into {store}" + (f", by way of {spool}" if spools else "")
-        said = {"event": "listening", "host": at, "port": on, "path": path, "store": store, "pid": os.getpid()}
-        logs.say(f"listening on {shown}, {told}", said)
+        into = stores.shown(store)
+        said = {"event": "listening", "host": at, "port": on, "path": path, "store": into, "pid": os.getpid()}
+        logs.say(f"listening on {shown}, recording into {into}{f', by way of {spool}' if spools else ''}", said)
         if settings.verify_token() is None:
             logger.warning("no verify token is set: Meta's check of the callback URL will be refused")
 
@@ -215,7 +214,7 @@ def serve(
         configure=configure,
         open_spool=partial(spooling.open_spool, spool, store, spool_limit) if spools else None,
         in_flight=_IN_FLIGHT if remote else 1,
-        open_store=partial(open_store, store, front=True, busy_timeout=_FRONT_PATIENCE),
+        open_store=partial(stores.open_store, store, front=True, busy_timeout=_FRONT_PATIENCE),
         open_pipeline=open_pipeline,
         processes=processes,
         workers=workers,

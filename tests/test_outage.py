@@ -116,7 +116,10 @@ def assert_all_arrived(database, acknowledged):
 
 def family(served):
     with contextlib.suppress(FileNotFoundError):
-        return [int(pid) for pid in Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()]
+        return [
+            int(pid)
+            for pid in Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()
+        ]
     return []
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from ..errors import ConfigError
 from .base import Store
 
-__all__ = ["Store", "is_remote", "open_store"]
+__all__ = ["Store", "is_remote", "open_store", "shown"]
 
 _REMOTE = frozenset({"supabase", "postgres", "postgresql"})
+_PASSWORD = re.compile(r"(?<=://)([^:/@?]*):.*@|(?<=password=)[^&]*")
 _HINT = "Set WA_HOOKS_STORE or --store to sqlite:PATH or postgresql://USER@HOST/DATABASE."
 
 
@@ -37,3 +40,8 @@ def open_store(url: str, *, busy_timeout: float = 2.0, front: bool = False, crea
 def is_remote(url: str) -> bool:
     """Whether the store that `url` names is reached over a network, which may be down when a file would not."""
     return url.partition(":")[0] in _REMOTE
+
+
+def shown(url: str) -> str:
+    """Return a store's name as it may be shown and logged: without the password of a database URL."""
+    return _PASSWORD.sub(lambda found: f"{found[1]}@" if found[1] is not None else "...", url)

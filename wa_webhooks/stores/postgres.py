@@ -21,7 +21,7 @@ NAME = "postgres"
 _MIGRATING = 0x57415F6D
 """The key of the lock that whoever migrates holds: one at a time."""
 
-_CONNECTION = {
+_CONNECTION: dict[str, Any] = {
     "application_name": "wa-hooks",
     "client_encoding": "utf8",
     # A connection that has died without a word is found out in seconds, not hours.
@@ -49,7 +49,7 @@ class PostgresTransport:
         """Call a function; see `Transport.call`."""
         with self._connected() as db:
             # Not prepared on the server: behind a pooler the next statement may run on another connection.
-            row = db.execute(f"select public.{function}(%s::jsonb)::text", [to_json(args).decode()]).fetchone()  # type: ignore[arg-type]
+            row = db.execute(f"select public.{function}(%s::jsonb)::text", [to_json(args).decode()]).fetchone()
         return None if row is None or row[0] is None else from_json(row[0])
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class PostgresTransport:
             return _applied(db)
 
     def migrate(self) -> list[str]:
-        """Apply the pending migrations, each in a transaction of its own with the record of it; return their names."""
+        """Apply the pending migrations, each in a transaction with the record of it; return their names."""
         done: list[str] = []
         with self._connected() as db:
             missing, foreign = compare(_applied(db) or [])
@@ -77,7 +77,7 @@ class PostgresTransport:
                 for migration in migrations(BACKEND):
                     if migration.name in missing:
                         with db.transaction():
-                            db.execute(migration.sql)  # type: ignore[call-overload]
+                            db.execute(migration.sql)
                         done.append(migration.name)
         return done
 
@@ -105,9 +105,9 @@ class PostgresTransport:
             autocommit=True,
             prepare_threshold=None,
             connect_timeout=self._patience,
-            **_CONNECTION,  # type: ignore[arg-type]
+            **_CONNECTION,
         )
-        db.execute(f"set statement_timeout = '{self._longest}s'")  # type: ignore[call-overload]
+        db.execute(f"set statement_timeout = '{self._longest}s'")
         return db
 
 
@@ -116,16 +116,22 @@ def open_postgres(url: str, *, busy_timeout: float = 2.0, front: bool = False, c
     _check(url)
     transport = PostgresTransport(url, busy_timeout=busy_timeout, front=front)
     try:
-        if not create and transport.applied() is None:
-            raise StoreRejectedError(
-                "the database holds no store of wa-hooks", hint="Name another, or record something first."
-            )
+        if not create:
+            _check_there(transport)
         store = RpcStore(transport, migrate=transport.migrate, front=front)
         store.migrate()
     except BaseException:
         transport.close()
         raise
     return store
+
+
+def _check_there(transport: PostgresTransport) -> None:
+    """Refuse a database that has nothing of ours: a look must not make it."""
+    if transport.applied() is None:
+        raise StoreRejectedError(
+            "the database holds no store of wa-hooks", hint="Name another, or record something first."
+        )
 
 
 def _check(url: str) -> None:
@@ -164,8 +170,8 @@ def _alone(db: psycopg.Connection[tuple[Any, ...]]) -> Iterator[None]:
 
 
 _UNAVAILABLE = ("08", "53", "57", "40", "55P03", "25006", "58")
-"""Classes and codes of SQLSTATE that pass: connections, resources, shutdowns and timeouts, deadlocks, locks, a standby
-in the place of the primary, the disk of the server."""
+"""Classes and codes of SQLSTATE that pass: connections, resources, shutdowns and timeouts, deadlocks, locks, a
+standby in the place of the primary, the disk of the server."""
 _LACKING = ("42883", "42P01", "42703", "3F000")
 """Functions, tables and columns that are not there."""
 

@@ -116,7 +116,7 @@ begin
 end $$;
 
 -- {limit, bytes, token, now, until, run_id, worker} -> {"deliveries": [{id, body: base64, received_at, run_id}]}
-create function public.wa_claim_deliveries(args jsonb) returns jsonb
+create function public.wa_claim_deliveries(args jsonb) returns json
   language plpgsql set search_path = '' set timezone = 'UTC' as $$
 declare
   given_token text := args->>'token';
@@ -124,7 +124,7 @@ declare
   chosen bigint[];
 begin
   perform public.wa_internal_saw(args->>'worker', at);
-  perform pg_advisory_xact_lock(22341, hashtext(given_token));  -- the same token at the same time waits for the other
+  perform pg_advisory_xact_lock(22343, hashtext(given_token));  -- the same token at the same time waits for the other
   chosen := array(
     select w.delivery_id from public.wa_claims c cross join lateral unnest(c.ids) i(id)
       join public.wa_delivery_work w on w.delivery_id = i.id
@@ -149,8 +149,8 @@ begin
      where w.delivery_id = any (chosen);
     perform public.wa_internal_claimed(args, 'deliveries', chosen);
   end if;
-  return jsonb_build_object('deliveries', (
-    select coalesce(jsonb_agg(jsonb_build_object(
+  return json_build_object('deliveries', (
+    select coalesce(json_agg(json_build_object(
              'id', d.id, 'body', encode(d.body, 'base64'), 'received_at', d.received_at, 'run_id', d.run_id)
              order by d.id), '[]')
       from public.wa_deliveries d where d.id = any (chosen)));
@@ -206,13 +206,13 @@ begin
 end $$;
 
 -- {limit, token, now, until, run_id, worker} -> {"events": [{id, key, payload: JSON as text, position, attempts, ...}]}
-create function public.wa_claim_events(args jsonb) returns jsonb language plpgsql set search_path = '' as $$
+create function public.wa_claim_events(args jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   given_token text := args->>'token';
   at timestamptz := (args->>'now')::timestamptz;
   chosen bigint[];
 begin
-  perform pg_advisory_xact_lock(22341, hashtext(given_token));
+  perform pg_advisory_xact_lock(22343, hashtext(given_token));
   chosen := array(
     select e.id from public.wa_claims c cross join lateral unnest(c.ids) i(id)
       join public.wa_events e on e.id = i.id
@@ -230,8 +230,8 @@ begin
      where e.id = any (chosen);
     perform public.wa_internal_claimed(args, 'events', chosen);
   end if;
-  return jsonb_build_object('events', (
-    select coalesce(jsonb_agg(jsonb_build_object(
+  return json_build_object('events', (
+    select coalesce(json_agg(json_build_object(
              'id', e.id, 'key', e.event_key, 'payload', e.payload_original::text, 'position', e.position,
              'attempts', e.attempts, 'delivery_id', e.delivery_id, 'handled_by', coalesce(e.handled_by, ''))
              order by e.id), '[]')
@@ -245,7 +245,7 @@ declare
   deliveries integer;
   events integer;
 begin
-  perform pg_advisory_xact_lock(22341, hashtext(given_token));
+  perform pg_advisory_xact_lock(22343, hashtext(given_token));
   update public.wa_delivery_work w set lease_token = null, leased_until = null
     from public.wa_claims c cross join lateral unnest(c.ids) i(id)
    where c.token = given_token and c.kind = 'deliveries' and w.delivery_id = i.id
