@@ -125,7 +125,7 @@ def family(served):
 
 def role_of(pid):
     """Which role a child of `serve` has: the sender holds the lock of the spool."""
-    return any("-sender" in os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir() if each.is_symlink())
+    return any("-sender" in str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir() if each.is_symlink())
 
 
 def kill_all(served):
