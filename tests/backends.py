@@ -4,6 +4,8 @@ import sqlite3
 from contextlib import closing, contextmanager
 from hashlib import sha256
 
+from databases import Postgres
+
 from wa_webhooks.stores import open_store
 
 CRM_TABLES = (
@@ -62,7 +64,7 @@ class SqliteMemory(SqliteFile):
         return self
 
 
-BACKENDS = {"sqlite-file": SqliteFile, "sqlite-memory": SqliteMemory}
+BACKENDS = {"sqlite-file": SqliteFile, "sqlite-memory": SqliteMemory, "postgres": Postgres}
 
 
 @contextmanager

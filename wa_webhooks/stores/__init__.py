@@ -7,9 +7,11 @@ from .base import Store
 
 __all__ = ["Store", "open_store"]
 
+_HINT = "Set WA_HOOKS_STORE or --store to sqlite:PATH or postgresql://USER@HOST/DATABASE."
+
 
 def open_store(url: str, *, busy_timeout: float = 2.0, front: bool = False, create: bool = True) -> Store:
-    """Open the store that `url` names: `sqlite:PATH` (`sqlite::memory:` for one that is forgotten).
+    """Open the store that `url` names: `sqlite:PATH` (`sqlite::memory:` for one that is forgotten), `postgresql://...`.
 
     A new one gets its schema; one of an older version is brought up to date. A store is for one thread; open
     another for the next. `busy_timeout` is how long, in seconds, to wait for another writer. `front` leaves
@@ -24,4 +26,8 @@ def open_store(url: str, *, busy_timeout: float = 2.0, front: bool = False, crea
         from .sqlite import SqliteStore  # noqa: PLC0415 - each store is loaded when asked for
 
         return SqliteStore(rest, busy_timeout=busy_timeout, front=front, create=create)
-    raise ConfigError(f"{url!r} names no store", hint="Set WA_HOOKS_STORE or --store to sqlite:PATH.")
+    if scheme in ("postgresql", "postgres") and rest.startswith("//"):
+        from .postgres import open_postgres  # noqa: PLC0415 - likewise
+
+        return open_postgres(url, busy_timeout=busy_timeout, front=front, create=create)
+    raise ConfigError(f"{scheme!r} names no store", hint=_HINT)

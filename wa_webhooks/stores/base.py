@@ -46,7 +46,8 @@ class Delivery:
     """One verified POST, to be recorded. Not frozen: that would take twice as long to make, on the receiver's path.
 
     `source` is the door it came through: `serve` or `replay`. `signature_key` is the label of the app secret that
-    signed it (`signature.key_label`).
+    signed it (`signature.key_label`). With a `nonce`, a store over a network records it once, however often it is
+    appended.
     """
 
     body: bytes
@@ -56,6 +57,7 @@ class Delivery:
     source_ip: str | None = None
     signature_key: str | None = None
     run_id: str | None = None
+    nonce: str | None = None
 
 
 CAUSES: Mapping[str, str] = {

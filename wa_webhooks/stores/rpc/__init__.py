@@ -1,0 +1,17 @@
+"""The store over functions in Postgres: JSON in and out, one transaction each, whatever carries the calls.
+
+The functions are in `sql/postgres`; every verb is one of them, `wa_<verb>`, and may be repeated if its answer was lost.
+"""
+
+from .calls import Transport
+from .claims import Claims
+from .finishing import Finishing
+from .reading import Reading
+from .rejecting import Rejecting
+from .runs import Runs
+
+__all__ = ["RpcStore", "Transport"]
+
+
+class RpcStore(Claims, Finishing, Runs, Reading, Rejecting):
+    """`Store` over a transport."""
