@@ -5,8 +5,9 @@ from __future__ import annotations
 from ..errors import ConfigError
 from .base import Store
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "is_remote", "open_store"]
 
+_REMOTE = frozenset({"supabase", "postgres", "postgresql"})
 _HINT = "Set WA_HOOKS_STORE or --store to sqlite:PATH or postgresql://USER@HOST/DATABASE."
 
 
@@ -31,3 +32,8 @@ def open_store(url: str, *, busy_timeout: float = 2.0, front: bool = False, crea
 
         return open_postgres(url, busy_timeout=busy_timeout, front=front, create=create)
     raise ConfigError(f"{scheme!r} names no store", hint=_HINT)
+
+
+def is_remote(url: str) -> bool:
+    """Whether the store that `url` names is reached over a network, which may be down when a file would not."""
+    return url.partition(":")[0] in _REMOTE
