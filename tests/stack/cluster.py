@@ -17,11 +17,12 @@ SUPERUSER = "supabase_admin"
 """As on Supabase, where nobody but Supabase itself is one."""
 
 SQL = Path(__file__).parent / "sql"
+_INITIAL = ("--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum_naptime=5s")
 
 
 class Cluster:
-    """One server under `folder`, which its user must be able to enter. Everybody is believed who they say they are."""
+    """One server under `folder`, which its user must be able to enter. Nobody needs a password."""
 
     def __init__(self, programs, folder, *, settings=()):
         self.port = free_port()
@@ -32,8 +33,7 @@ class Cluster:
             shutil.chown(folder, user, user)
         identity = {"user": user, "group": user, "extra_groups": []} if user else {}
         subprocess.run(
-            [programs / "initdb", "-D", self._data, "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8"]
-            + ["--locale=C.UTF-8", "--no-sync", "--no-instructions"],
+            [programs / "initdb", "-D", self._data, "-U", SUPERUSER, *_INITIAL],
             check=True,
             capture_output=True,
             env={"PATH": os.environ["PATH"]},

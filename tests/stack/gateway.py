@@ -61,7 +61,7 @@ class Message:
             raise ClosedError from exc
 
     def written(self, *, bodiless=False):
-        named = {name: value for name, value in self.headers.items() if name not in {"transfer-encoding"}}
+        named = {name: value for name, value in self.headers.items() if name != "transfer-encoding"}
         if not bodiless:
             named["content-length"] = str(len(self.body))
         head = "".join(f"{name}: {value}\r\n" for name, value in named.items())

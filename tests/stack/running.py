@@ -59,6 +59,12 @@ class Stack:
         self._opened.append(project)
         return project
 
+    def end(self, project):
+        """End a project that is needed no more."""
+        self._opened.remove(project)
+        project.close()
+        self.cluster.drop_database(project.database)
+
     def close(self):
         for project in self._opened:
             project.close()

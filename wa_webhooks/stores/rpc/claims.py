@@ -67,9 +67,7 @@ class Claims(Calls):
             for found in self._call("wa_claim_events", args, events=list)["events"]
         ]
 
-    def _claim(
-        self, *, limit: int, token: str, now: datetime, until: datetime, run_id: str | None
-    ) -> dict[str, Any]:
+    def _claim(self, *, limit: int, token: str, now: datetime, until: datetime, run_id: str | None) -> dict[str, Any]:
         return {
             "limit": limit,
             "token": token,
