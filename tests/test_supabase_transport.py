@@ -3,7 +3,7 @@
 import json
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from stack.processes import free_port, until
@@ -32,7 +32,8 @@ begin
   end if;
   return args || jsonb_build_object('rows', (select count(*) from public.draft));
 end $$;
-create function public.wa_draft_nothing(args jsonb) returns jsonb language sql set search_path = '' as 'select null::jsonb';
+create function public.wa_draft_nothing(args jsonb) returns jsonb language sql
+  set search_path = '' as 'select null::jsonb';
 revoke all on function public.wa_draft(jsonb), public.wa_draft_nothing(jsonb) from public;
 grant execute on function public.wa_draft(jsonb), public.wa_draft_nothing(jsonb) to service_role;
 grant select, insert on public.draft to service_role;
@@ -189,10 +190,8 @@ def test_a_date_in_retry_after(project, transport):
 
 def test_json_that_is_none_is_told_by_its_shape(project, transport):
     project.faults({"kind": "status", "status": 200, "body": '{"half'})
-    try:
+    with suppress(StoreUnavailableError):  # another version of the client finds out by itself
         assert not isinstance(call(transport), dict)
-    except StoreUnavailableError:
-        pass  # another version of the client finds out by itself
 
 
 @pytest.mark.parametrize(("kind", "done"), [("drop", False), ("drop_after", True), ("cut", True)])
