@@ -3,6 +3,8 @@
 import sqlite3
 from contextlib import closing, contextmanager
 
+from databases import Postgres
+
 from wa_webhooks.stores import open_store
 
 CRM_TABLES = (
@@ -58,7 +60,7 @@ class SqliteMemory(SqliteFile):
         return self
 
 
-BACKENDS = {"sqlite-file": SqliteFile, "sqlite-memory": SqliteMemory}
+BACKENDS = {"sqlite-file": SqliteFile, "sqlite-memory": SqliteMemory, "postgres": Postgres}
 
 
 @contextmanager

@@ -65,7 +65,7 @@ class PostgresTransport:
             return _applied(db)
 
     def migrate(self) -> list[str]:
-        """Apply the pending migrations, each in a transaction of its own with the record of it; return their names."""
+        """Apply the pending migrations, each in a transaction with the record of it; return their names."""
         done: list[str] = []
         with self._connected() as db:
             missing, foreign = compare(_applied(db) or [])
@@ -117,16 +117,22 @@ def open_postgres(url: str, *, busy_timeout: float = 2.0, front: bool = False, c
     _check(url)
     transport = PostgresTransport(url, busy_timeout=busy_timeout, front=front)
     try:
-        if not create and transport.applied() is None:
-            raise StoreRejectedError(
-                "the database holds no store of wa-hooks", hint="Name another, or record something first."
-            )
+        if not create:
+            _check_there(transport)
         store = RpcStore(transport, migrate=transport.migrate, front=front)
         store.migrate()
     except BaseException:
         transport.close()
         raise
     return store
+
+
+def _check_there(transport: PostgresTransport) -> None:
+    """Refuse a database that has nothing of ours: a look must not make it."""
+    if transport.applied() is None:
+        raise StoreRejectedError(
+            "the database holds no store of wa-hooks", hint="Name another, or record something first."
+        )
 
 
 def _check(url: str) -> None:

@@ -5,6 +5,7 @@ The functions are in `sql/postgres`; every verb is one of them, `wa_<verb>`, and
 
 from .calls import Transport
 from .claims import Claims
+from .finishing import Finishing
 from .reading import Reading
 from .rejecting import Rejecting
 from .runs import Runs
@@ -12,5 +13,5 @@ from .runs import Runs
 __all__ = ["RpcStore", "Transport"]
 
 
-class RpcStore(Claims, Runs, Reading, Rejecting):
+class RpcStore(Claims, Finishing, Runs, Reading, Rejecting):
     """`Store` over a transport."""

@@ -114,7 +114,7 @@ class Calls:
 
 
 def compare(applied: list[str]) -> tuple[list[str], list[str]]:
-    """Return which migrations of this version are missing among the applied ones, and which are not of this version."""
+    """Return which of our migrations are missing among the applied ones, and which of those are not ours."""
     known = [migration.name for migration in migrations(BACKEND)]
     return [name for name in known if name not in applied], [name for name in applied if name not in known]
 

@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..rows import Sighting, joined_of, seen_of, user_ids
+
 if TYPE_CHECKING:
     from ...changes import Person
 
@@ -38,25 +40,6 @@ _MOVES = ("identities", "sightings", "events", "messages", "statuses", "calls", 
 _ATTRIBUTED = ("sighting", "event", "messages", "status", "calls", "lead_events", "actions")
 
 
-@dataclass(slots=True, kw_only=True)
-class Sighting:
-    """One person in one event, and what it tells of them; `at` is Meta's time, as text, empty where there is none.
-
-    `place` counts the people of the event: it is about the first, 0.
-
-    `previous` is who they were until then, if the event says that their number or user id changed.
-    """
-
-    event_id: int
-    place: int
-    person: Person
-    at: str
-    name: str | None = None
-    username: str | None = None
-    inbound: bool = False
-    previous: Person | None = None
-
-
 def see(execute: Execute, sightings: Sequence[Sighting]) -> dict[str | None, int]:
     """Enter the sightings of one event, one for each ident; return the idents' leads, made if it is their first."""
     for sighting in sightings:
@@ -69,30 +52,6 @@ def _sighted(execute: Execute, sighting: Sighting) -> int:
     place = {"event_id": sighting.event_id, "ident": sighting.person.ident}
     lead_id: int = execute("sighted_lead", place).fetchone()["lead_id"]
     return lead_id
-
-
-def seen_of(sighting: Sighting, lead_id: int) -> dict[str, Any]:
-    """Return the row of a sighting."""
-    person, previous = sighting.person, sighting.previous
-    named = bool(person.user_id or (previous and previous.user_id))
-    return {
-        "event_id": sighting.event_id,
-        "ident": person.ident,
-        "place": sighting.place,
-        "lead_id": lead_id,
-        "scope": person.scope,
-        "at": sighting.at,
-        "named": named,
-        "number": person.number,
-        # A new user id and no number: the old one is known to be wrong.
-        "wa_id": person.wa_id if person.wa_id or previous is None else "",
-        # What is only sent to a number does not say that it is still theirs.
-        "wa_id_at": sighting.at if named or sighting.inbound or previous else "",
-        "bsuid": person.bsuid,
-        "name": sighting.name,
-        "username": sighting.username,
-        "inbound": sighting.inbound,
-    }
 
 
 def _enter(execute: Execute, sighting: Sighting) -> None:
@@ -133,12 +92,6 @@ class Number:
 def number_of(person: Person) -> Number | None:
     """Return the number of a person who has one."""
     return Number(person.scope, person.number) if person.number else None
-
-
-def user_ids(person: Person) -> list[tuple[str, str]]:
-    """Return the ids that are a person's own, best first: (kind, value)."""
-    found = (("bsuid", person.bsuid), ("parent_bsuid", person.parent_bsuid))
-    return [(kind, value) for kind, value in found if value]
 
 
 def _lead_of_user(
@@ -294,26 +247,6 @@ def _recount(execute: Execute, leads: Iterable[int]) -> None:
         else:
             execute("delete_held", {"lead_id": lead_id})
             execute("delete_lead", {"other_id": lead_id})
-
-
-def joined_of(seen: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what one sighting adds to its lead: what `_recount` would find."""
-    at, wa_id, bsuid, name, username = seen["at"], seen["wa_id"], seen["bsuid"], seen["name"], seen["username"]
-    return {
-        "lead_id": seen["lead_id"],
-        "scope": seen["scope"],
-        "wa_id": wa_id,
-        "wa_id_at": None if wa_id is None else seen["wa_id_at"],
-        "bsuid": bsuid,
-        "bsuid_at": None if bsuid is None else at,
-        "name": name,
-        "name_at": None if name is None else at,
-        "username": username,
-        "username_at": None if username is None else at,
-        "first_event_at": at or None,
-        "last_event_at": at or None,
-        "last_inbound_at": at or None if seen["inbound"] else None,
-    }
 
 
 def _new(execute: Execute, scope: str) -> int:

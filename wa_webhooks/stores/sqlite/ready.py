@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...events import compact
 from ..base import PROCESSED, ClaimedDelivery, Outcome, to_text
-from .crm import Changed, rows_of, sightings_of
-from .leads import joined_of, seen_of, user_ids
+from ..rows import Changed, joined_of, rows_of, seen_of, sightings_of, user_ids
 
 if TYPE_CHECKING:
     from ...changes import Person

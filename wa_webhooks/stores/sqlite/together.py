@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .crm import WRITERS, place, spread_status, weigh_content
+from ..rows import place, spread_status, weigh_content
+from .crm import WRITERS
 from .known import Known, KnownNumber
 from .ready import Ident, Ready, Who
 from .statements import Row, Statements

@@ -124,7 +124,7 @@ declare
   chosen bigint[];
 begin
   perform public.wa_internal_saw(args->>'worker', at);
-  perform pg_advisory_xact_lock(22341, hashtext(given_token));  -- the same token at the same time waits for the other
+  perform pg_advisory_xact_lock(22343, hashtext(given_token));  -- the same token at the same time waits for the other
   chosen := array(
     select w.delivery_id from public.wa_claims c cross join lateral unnest(c.ids) i(id)
       join public.wa_delivery_work w on w.delivery_id = i.id
@@ -212,7 +212,7 @@ declare
   at timestamptz := (args->>'now')::timestamptz;
   chosen bigint[];
 begin
-  perform pg_advisory_xact_lock(22341, hashtext(given_token));
+  perform pg_advisory_xact_lock(22343, hashtext(given_token));
   chosen := array(
     select e.id from public.wa_claims c cross join lateral unnest(c.ids) i(id)
       join public.wa_events e on e.id = i.id
@@ -245,7 +245,7 @@ declare
   deliveries integer;
   events integer;
 begin
-  perform pg_advisory_xact_lock(22341, hashtext(given_token));
+  perform pg_advisory_xact_lock(22343, hashtext(given_token));
   update public.wa_delivery_work w set lease_token = null, leased_until = null
     from public.wa_claims c cross join lateral unnest(c.ids) i(id)
    where c.token = given_token and c.kind = 'deliveries' and w.delivery_id = i.id

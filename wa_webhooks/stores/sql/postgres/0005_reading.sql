@@ -1,7 +1,7 @@
 -- What the store tells of itself. Functions that are stable see one snapshot.
 
 -- The conditions of a query, over wa_events as `e`: SQL in which every value is quoted. {ids, keys, states, types, since,
--- until, lead, error, run, mentions, delivery, message, call}, what is not set is missing.
+-- until, lead, error, run, mentions, delivery, message, call, after_id}; what is not set is missing.
 create function public.wa_internal_conditions(query jsonb) returns text
   language plpgsql stable set search_path = '' as $$
 declare
@@ -65,6 +65,9 @@ begin
   if query ? 'call' then
     found := found || format('e.call_id = %L', query->>'call');
   end if;
+  if query ? 'after_id' then
+    found := found || format('e.id > %L::bigint', query->>'after_id');
+  end if;
   return array_to_string(found, ' and ');
 end $$;
 
@@ -93,8 +96,7 @@ begin
       public.wa_internal_columns(), query->>'after_attempt', settled, conditions, direction, args->>'limit') into lines;
   else
     if query ? 'after_id' then
-      conditions := format('e.id > %L::bigint and e.id <= %L::bigint and %s', query->>'after_id',
-                           public.wa_internal_settled('events'), conditions);
+      conditions := format('e.id <= %L::bigint and %s', public.wa_internal_settled('events'), conditions);
     end if;
     execute format($q$
       select coalesce(jsonb_agg(to_jsonb(f) order by f.id), '[]')

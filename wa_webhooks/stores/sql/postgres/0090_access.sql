@@ -43,7 +43,6 @@ begin
     loop
       execute format('grant select on %s to service_role', name);
     end loop;
-    grant usage on all sequences in schema public to service_role;
   end if;
 end $$;
 
