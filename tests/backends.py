@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing, contextmanager
+from hashlib import sha256
 
 from databases import Postgres
 
@@ -20,6 +21,9 @@ CRM_TABLES = (
     "wa_account_events",
     "wa_actions",
 )
+
+
+MANY = 20
 
 
 class SqliteFile:
@@ -70,13 +74,19 @@ def plain_database(path):
         yield plain
 
 
+def _named(places):
+    """A lead's name: where it was seen. Of many places their digest, since every row of the lead carries it."""
+    name = " + ".join(sorted(places))
+    return name if len(places) < MANY else f"{len(places)} places {sha256(name.encode()).hexdigest()}"
+
+
 def crm(backend, store):
     """Every row of the CRM tables, free of internal ids: leads by where they were seen, events by what they say."""
     digests = {row["id"]: row["digest"] for row in backend.rows(store, "SELECT id, digest FROM wa_events")}
     seen = {}
     for row in backend.rows(store, "SELECT lead_id, event_id, ident FROM wa_lead_sightings"):
         seen.setdefault(row["lead_id"], []).append(f"{row['ident']} in {digests[row['event_id']]}")
-    leads = {ident: " + ".join(sorted(places)) for ident, places in seen.items()}
+    leads = {ident: _named(places) for ident, places in seen.items()}
     dump = {}
     for table in CRM_TABLES:
         rows = []

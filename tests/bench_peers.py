@@ -65,7 +65,7 @@ def compared(plan):
             figures += f"  CPU {series.median('cpu'):4.0f} µs"
             print(f"  {each.name:<28}{each.does:<18}{figures}", flush=True)
     print("\nwhile it processes", flush=True)
-    beside = [peers.wa_hooks(workers=1), peers.FASTAPI, peers.FASTAPI_COMMITS, peers.PYWA]
+    beside = [peers.wa_hooks(workers=1), peers.FASTAPI, peers.FASTAPI_COMMITS, peers.PYWA, peers.PYWA_ASYNC]
     series = rounds.with_processing(beside, 64, plan)
     return measured, found, bare, list(zip(beside, series, strict=True))
 

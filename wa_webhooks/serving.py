@@ -7,6 +7,7 @@ import errno
 import gc
 import logging
 import math
+import os
 import resource
 import signal
 import socket
@@ -35,6 +36,8 @@ _BACKLOG = 1024
 _ACCEPTED_AT_ONCE = 16
 """Connections, before the limits are looked at again."""
 _MAINTENANCE = 0.05
+_WORKERS_YIELD = 10
+"""How much nicer workers are than receivers: where both want the processor, Meta waits for one of them alone."""
 _GARBAGE = 20_000
 """New objects between two collections."""
 _OTHER_FILES = 64
@@ -268,6 +271,7 @@ def _work(serving: Serving, bell: Bell, lifeline: int) -> int:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.nice(_WORKERS_YIELD)
 
     def wait(seconds: float) -> None:
         if not bell.wait(seconds, lifeline):

@@ -19,8 +19,9 @@ from typing import NamedTuple
 from .errors import ConfigError, HandshakeRefusedError, SignatureMismatchError, SignatureMissingError
 
 HEADER = "X-Hub-Signature-256"
-_PREFIX = b"sha256="
-_HEX_LENGTH = 64
+PREFIX = "sha256="
+HEX_LENGTH = 64
+"""What stands before the hexadecimal digits of a signature, and how many they are."""
 _SIGNATURE = re.compile(r"[ \t\r\n]*sha256=([0-9A-Fa-f]{64})[ \t\r\n]*")
 _BLOCK = hashlib.sha256().block_size
 _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
@@ -38,7 +39,7 @@ class Explanation(NamedTuple):
 
 def sign(body: bytes, secret: str) -> str:
     """Return the header value with which Meta would sign `body` under the app `secret`."""
-    return "sha256=" + hmac.new(_key(secret), body, hashlib.sha256).hexdigest()
+    return PREFIX + hmac.new(_key(secret), body, hashlib.sha256).hexdigest()
 
 
 class Verifier:
@@ -150,10 +151,10 @@ def explain(body: bytes, header: str | None, secrets: Sequence[str]) -> Explanat
         )
     if given.startswith(b"sha1="):
         return Explanation("this is the legacy SHA-1 header X-Hub-Signature", f"Use the value of {HEADER} instead.")
-    if not given.startswith(_PREFIX):
+    if not given.startswith(PREFIX.encode()):
         return Explanation("the header lacks its sha256= prefix", "Pass the header's value unchanged.")
-    if len(given) != len(_PREFIX) + _HEX_LENGTH:
-        digits = len(given) - len(_PREFIX)
+    if len(given) != len(PREFIX) + HEX_LENGTH:
+        digits = len(given) - len(PREFIX)
         return Explanation(
             f"the header has {digits} characters after sha256=, not 64", "Pass the header's value unchanged."
         )

@@ -87,6 +87,7 @@ WA_HOOKS = wa_hooks(0)
 FASTAPI = Contender("FastAPI + uvicorn", MEM, _uvicorn("with_fastapi:app"))
 FASTAPI_COMMITS = Contender("FastAPI + uvicorn", COMMIT, _uvicorn("with_fastapi:app"), commits=True)
 PYWA = Contender("pywa on FastAPI + uvicorn", MEM, _uvicorn("with_pywa:app"))
+PYWA_ASYNC = Contender("pywa_async on FastAPI + uvicorn", MEM, _uvicorn("with_pywa_async:app"))
 _GUNICORN = _python(
     *("-m", "gunicorn", "with_flask:app", "--bind", "127.0.0.1:PORT", "--log-level", "error"),
     *("--workers", "2", "--threads", "16"),  # with one thread it closes every connection, and is half as fast
@@ -108,6 +109,7 @@ def contenders() -> list[Contender]:
         FASTAPI,
         FASTAPI_COMMITS,
         PYWA,
+        PYWA_ASYNC,
         Contender("aiohttp on uvloop", MEM, _AIOHTTP),
         Contender("aiohttp on uvloop", COMMIT, _AIOHTTP, commits=True),
         Contender("Flask + gunicorn, 2 workers", MEM, _GUNICORN),

@@ -1,8 +1,8 @@
-"""pywa on FastAPI on uvicorn; it verifies, parses and builds its message objects."""
+"""pywa on FastAPI on uvicorn, with its default client; it verifies, parses and builds its message objects."""
 
 import receiving
 from fastapi import FastAPI
-from pywa_async import WhatsApp
+from pywa import WhatsApp
 
 app = FastAPI()
 wa = WhatsApp(
@@ -16,5 +16,5 @@ wa = WhatsApp(
 
 
 @wa.on_message
-async def on_message(_, message):
+def on_message(_, message):
     receiving.queue.append(message)

@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .protocol import Answer, Chunks, Head, Refusal, cut_head, parse_head, render
+from .heads import Heads
+from .protocol import Answer, Chunks, Head, Refusal, cut_head, render
 
 if TYPE_CHECKING:
     from .crowd import Crowd
@@ -40,13 +41,13 @@ class Answering(Protocol):
     """Who answers.
 
     `settings` has `idle` and `patience` (seconds that a client may be silent between requests, and take for one),
-    `largest_body` (bytes) and `tls`; `inbox` is where reads put what comes in; `wanted` are the headers to parse.
+    `largest_body` (bytes) and `tls`; `inbox` is where reads put what comes in; `heads` parses heads.
     """
 
     closing: bool
     inbox: memoryview
     settings: Any
-    wanted: Mapping[str, str]
+    heads: Heads
 
     def next_request_id(self) -> str:
         """Return an id for the request that begins."""
@@ -135,7 +136,12 @@ class Connection(asyncio.BufferedProtocol):
                 self._transport.pause_reading()
                 asyncio.get_running_loop().call_later(_BREATH * len(self._crowd.refused), self._read_on)
             return
-        self._buffer += self._inbox[:nbytes]
+        idle = not (self._buffer or self._head or self.busy or self._clogged)
+        data = bytes(self._inbox[:nbytes])
+        if idle and (request := self._receiver.heads.whole(data)):
+            self._take_whole(*request)
+            return
+        self._buffer += data
         if not (self.busy or self._clogged):
             self._advance()
         elif len(self._buffer) > _MOST_AHEAD and self._transport and not self._paused:
@@ -172,6 +178,23 @@ class Connection(asyncio.BufferedProtocol):
 
     # -- reading
 
+    def _take_whole(self, head: Head, body: bytes) -> None:
+        """Take a request that has come in one piece. Bodies as small as those are not counted as held."""
+        self.request_id = self._receiver.next_request_id()
+        try:
+            self._head = head
+            self._receiver.admit(head, self)
+            self._exchange(body)
+        except Exception as exc:  # noqa: BLE001 - it ends this connection, nothing else
+            self._fail(exc)
+
+    def _fail(self, exc: Exception) -> None:
+        if isinstance(exc, Refusal):
+            self.refuse(exc)
+        else:
+            logger.error("a connection failed", exc_info=exc, extra={"request_id": self.request_id})
+            self.abort()
+
     def _advance(self) -> None:
         """Read as many requests as there are in the buffer, until one is not answered at once."""
         left = _AT_ONCE
@@ -192,11 +215,8 @@ class Connection(asyncio.BufferedProtocol):
                 return
             if self._eof:
                 self.end()
-        except Refusal as refusal:
-            self.refuse(refusal)
-        except Exception:
-            logger.exception("a connection failed", extra={"request_id": self.request_id})
-            self.abort()
+        except Exception as exc:  # noqa: BLE001 - it ends this connection, nothing else
+            self._fail(exc)
 
     def _take_turn(self) -> None:
         self.busy = False
@@ -213,7 +233,7 @@ class Connection(asyncio.BufferedProtocol):
             self._seen = len(self._buffer)
             return False
         self._seen = 0
-        self._head = head = parse_head(raw, self._receiver.wanted)
+        self._head = head = self._receiver.heads.parse(raw)
         self._receiver.admit(head, self)
         self._chunks = Chunks(self._receiver.settings.largest_body) if head.length is None else None
         if head.expects_continue and not self._buffer and head.length != 0 and self._transport:
@@ -263,7 +283,8 @@ class Connection(asyncio.BufferedProtocol):
         head = self._head
         self.busy = False
         self._head = self._chunks = None
-        self._crowd.hold(self, 0)
+        if self.held:
+            self._crowd.hold(self, 0)
         if self._transport is None or self._transport.is_closing() or head is None:
             self._ending = True
             return

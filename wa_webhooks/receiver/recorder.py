@@ -63,7 +63,8 @@ class Recorder:
         self._gathered.append((delivery, done))
         if not self._committing:
             self._committing = True
-            self._loop.call_soon(self._hand_over, 0)
+            everybody = len(self._gathered) >= self.senders()
+            self._loop.call_soon(self._hand_over, len(self._gathered) if everybody else 0)
         elif self._pausing and len(self._gathered) >= self.senders():
             self._pausing.cancel()
             self._pausing = None

@@ -17,7 +17,7 @@ import logging
 import re
 import secrets
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -27,6 +27,7 @@ from .. import signature
 from ..errors import HandshakeRefusedError, SignatureError, StoreError
 from ..http.connection import Connection
 from ..http.crowd import Crowd
+from ..http.heads import Heads
 from ..http.protocol import Answer, Head, Refusal, naming
 from ..networks import Networks, certificate_names, client_address, subject_name
 from ..pipeline import KEPT_HEADERS, receive
@@ -113,9 +114,8 @@ class Receiver:
         """Answer by these settings from now on."""
         self.settings: Settings = settings
         self._crowd.unlimited = settings.proxies
-        self.wanted: Mapping[str, str] = naming(
-            [*KEPT_HEADERS, settings.forwarded, settings.client_header or REQUEST_ID]
-        )
+        wanted = naming([*KEPT_HEADERS, settings.forwarded, settings.client_header or REQUEST_ID])
+        self.heads = Heads(wanted, varying=_SIGNATURE, mark=signature.PREFIX, digits=signature.HEX_LENGTH)
 
     def connection(self) -> Connection:
         """Return the protocol of a new connection."""
