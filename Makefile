@@ -61,4 +61,4 @@ lock: setup ## Resolve the dependencies anew into requirements.lock
 	  --no-emit-index-url --no-header pyproject.toml -o requirements.lock
 
 clean: ## Remove what was made
-	rm -rf .venv .demo build dist *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .demo .parts build dist *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

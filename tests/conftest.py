@@ -8,6 +8,7 @@ import socket
 import pytest
 from backends import BACKENDS
 from hypothesis import HealthCheck, settings
+from stack import MissingPartError, Stack
 
 settings.register_profile(
     "default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -73,3 +74,14 @@ def store(backend):
     opened = backend.open()
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def stack():
+    """The real parts of a Supabase project, started once, with the first test that needs them."""
+    try:
+        started = Stack()
+    except MissingPartError as exc:
+        pytest.skip(f"NOT TESTED: nothing over Postgres and Supabase, which needs {exc}")
+    yield started
+    started.close()

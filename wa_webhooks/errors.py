@@ -81,9 +81,19 @@ class StoreError(WaHooksError):
 
 
 class StoreUnavailableError(StoreError):
-    """The store cannot be reached or is busy."""
+    """The store cannot be reached or is busy.
+
+    `retry_after` is when it wants to be asked again, in seconds; None where it did not say.
+    """
 
     transient = True
+
+    def __init__(
+        self, message: str | None = None, *, hint: str | None = None, retry_after: float | None = None
+    ) -> None:
+        """Keep `retry_after`."""
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
 
 
 class StoreRejectedError(StoreError):

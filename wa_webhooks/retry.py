@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from .errors import ConfigError, GiveUpError, PayloadError, RetryLaterError, WaHooksError
+from .errors import ConfigError, GiveUpError, PayloadError, RetryLaterError, StoreUnavailableError, WaHooksError
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 LONGEST_RETRY = 6 * 3600.0
 """The longest wait between two attempts, in seconds."""
+
+_LONGEST_PAUSE = 5.0
+"""How long, in seconds, to wait within an attempt where the other side asks for it."""
 
 _LONGEST_DELAY = 366 * 86_400.0
 """A handler that asks for a longer delay, or for one in the past, gets the schedule's."""
@@ -40,15 +43,22 @@ def is_transient(exc: BaseException) -> bool:
     return exc.transient if isinstance(exc, WaHooksError) else isinstance(exc, ConnectionError | TimeoutError)
 
 
+def asked_to_wait(exc: BaseException | None) -> float:
+    """Return how long, in seconds, to leave alone what failed; 0 where it did not ask for it."""
+    return exc.retry_after or 0.0 if isinstance(exc, StoreUnavailableError) else 0.0
+
+
 def patiently(call: Callable[[], T], *, tries: int = 3, sleep: Callable[[float], object] = time.sleep) -> T:
     """Return what `call` returns; while it fails with a transient error, try again, `tries` times in all.
 
-    Waits 0.1 s to 2 s, growing, with jitter. The last error is raised as it is.
+    Waits 0.1 s to 2 s, growing, with jitter, or as long as the other side asks for, if that is `_LONGEST_PAUSE` at
+    most: for longer, nobody is kept waiting here. The last error is raised as it is.
     """
     try:
         return call()
     except Exception as exc:
-        if tries <= 1 or not is_transient(exc):
+        asked = asked_to_wait(exc)
+        if tries <= 1 or not _worth_waiting(exc):
             raise
     # Loaded only here: the first try succeeds nearly always, and commands start faster without it.
     import tenacity  # noqa: PLC0415
@@ -57,15 +67,30 @@ def patiently(call: Callable[[], T], *, tries: int = 3, sleep: Callable[[float],
         sleep(seconds)
 
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(is_transient),
+        retry=tenacity.retry_if_exception(_worth_waiting),
         stop=tenacity.stop_after_attempt(tries - 1),
-        wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=2, jitter=0.1),
+        wait=_Pause(tenacity.wait_exponential_jitter(multiplier=0.2, max=2, jitter=0.1)),
         before_sleep=_log_retry,
         sleep=pause,
         reraise=True,
     )
-    sleep(random.uniform(0.1, 0.2))  # noqa: S311 - jitter
+    sleep(max(random.uniform(0.1, 0.2), asked))  # noqa: S311 - jitter
     return retrying(call)
+
+
+def _worth_waiting(exc: BaseException) -> bool:
+    return is_transient(exc) and asked_to_wait(exc) <= _LONGEST_PAUSE
+
+
+class _Pause:
+    """How long to wait before the next try: as long as another policy says, or as was asked for."""
+
+    def __init__(self, otherwise: Callable[[RetryCallState], float]) -> None:
+        self._otherwise = otherwise
+
+    def __call__(self, state: RetryCallState) -> float:
+        exc = state.outcome.exception() if state.outcome else None
+        return max(self._otherwise(state), asked_to_wait(exc))
 
 
 def _log_retry(state: RetryCallState) -> None:

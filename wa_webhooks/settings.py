@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,6 +76,37 @@ def verify_token(env: Mapping[str, str] = os.environ) -> str | None:
             "the verify token is blank", hint="Set WHATSAPP_VERIFY_TOKEN to the one in the app dashboard."
         )
     return found.strip() if found else None
+
+
+def supabase_project(env: Mapping[str, str] = os.environ) -> tuple[str, str]:
+    """Return the address of a Supabase project, and the key of it that may do what the store does.
+
+    Raises:
+        ConfigError: one is not set, or the key is one that a browser may have.
+    """
+    url = (env.get("SUPABASE_URL") or "").strip()
+    if not url.startswith(("https://", "http://")):
+        raise ConfigError(
+            "no Supabase project is set" if not url else "SUPABASE_URL is no address",
+            hint="Set SUPABASE_URL to the project's address, https://<ref>.supabase.co.",
+        )
+    key = _secret("SUPABASE_SECRET_KEY", env) or _secret("SUPABASE_SERVICE_ROLE_KEY", env)
+    hint = "Set SUPABASE_SECRET_KEY, or SUPABASE_SECRET_KEY_FILE to a file that holds it: in the dashboard under "
+    hint += "Project Settings > API Keys, `sb_secret_...`."
+    if not key or not key.strip():
+        raise ConfigError("no key of the Supabase project is set", hint=hint)
+    if key.startswith("sb_publishable_") or _role_of(key) in {"anon", "authenticated"}:
+        raise ConfigError("the key of the Supabase project is the one for browsers: it may do nothing", hint=hint)
+    return url, key.strip()
+
+
+def _role_of(key: str) -> str | None:
+    """The role in a legacy key, which is a signed token; None where there is none."""
+    try:
+        part = key.split(".")[1]
+        return str(json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))["role"])
+    except (IndexError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _secret(name: str, env: Mapping[str, str]) -> str | None:

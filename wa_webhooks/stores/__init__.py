@@ -7,14 +7,16 @@ import re
 from ..errors import ConfigError
 from .base import Store
 
-__all__ = ["Store", "open_store", "shown"]
+__all__ = ["Store", "is_remote", "open_store", "shown"]
 
+_REMOTE = frozenset({"supabase", "postgres", "postgresql"})
 _PASSWORD = re.compile(r"(?<=://)([^:/@?]*):.*@|(?<=password=)[^&]*")
-_HINT = "Set WA_HOOKS_STORE or --store to sqlite:PATH or postgresql://USER@HOST/DATABASE."
+_HINT = "Set WA_HOOKS_STORE or --store to sqlite:PATH, supabase or postgresql://USER@HOST/DATABASE."
 
 
 def open_store(url: str, *, busy_timeout: float = 2.0, front: bool = False, create: bool = True) -> Store:
-    """Open the store that `url` names: `sqlite:PATH` (`sqlite::memory:` for one that is forgotten), `postgresql://...`.
+    """Open the store that `url` names: `sqlite:PATH` (`sqlite::memory:` for one that is forgotten), `postgresql://...`,
+    or `supabase` for the project that the environment names.
 
     A new one gets its schema; one of an older version is brought up to date. A store is for one thread; open
     another for the next. `busy_timeout` is how long, in seconds, to wait for another writer. `front` leaves
@@ -33,7 +35,16 @@ def open_store(url: str, *, busy_timeout: float = 2.0, front: bool = False, crea
         from .postgres import open_postgres  # noqa: PLC0415 - likewise
 
         return open_postgres(url, busy_timeout=busy_timeout, front=front, create=create)
+    if url == "supabase":
+        from .supabase import open_supabase  # noqa: PLC0415 - likewise
+
+        return open_supabase(busy_timeout=busy_timeout, front=front)
     raise ConfigError(f"{scheme!r} names no store", hint=_HINT)
+
+
+def is_remote(url: str) -> bool:
+    """Whether the store that `url` names is reached over a network, which may be down when a file would not."""
+    return url.partition(":")[0] in _REMOTE
 
 
 def shown(url: str) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
-from ..errors import ConfigError, SchemaMismatchError, StoreError, StoreRejectedError, StoreUnavailableError
+from ..errors import ConfigError, StoreError, StoreRejectedError, StoreUnavailableError
 from .rpc import RpcStore
 from .rpc.calls import BACKEND, compare, newer
+from .rpc.refusals import by_sqlstate
 from .sqlfiles import migrations
 
 if TYPE_CHECKING:
@@ -169,37 +170,14 @@ def _alone(db: psycopg.Connection[tuple[Any, ...]]) -> Iterator[None]:
             db.execute("select pg_advisory_unlock(%s)", [_MIGRATING])
 
 
-_UNAVAILABLE = ("08", "53", "57", "40", "55P03", "25006", "58")
-"""Classes and codes of SQLSTATE that pass: connections, resources, shutdowns and timeouts, deadlocks, locks, a
-standby in the place of the primary, the disk of the server."""
-_LACKING = ("42883", "42P01", "42703", "3F000")
-"""Functions, tables and columns that are not there."""
-
-
 def translate(exc: psycopg.Error) -> StoreError:
     """Return our error for one of psycopg's, by its SQLSTATE. It tells what the server said, never the address."""
     import psycopg  # noqa: PLC0415 - as above
 
-    state = exc.sqlstate
-    kind: Callable[..., StoreError] = StoreRejectedError
-    hint = None
-    if state is None:
-        told = "cannot be reached" if isinstance(exc, psycopg.OperationalError) else f"failed: {exc}"
-        if isinstance(exc, psycopg.OperationalError | psycopg.InterfaceError):
-            kind, hint = StoreUnavailableError, "Check that the server runs, and its address."
-    elif state.startswith("28") or state == "3D000":
-        told, hint = "lets nobody in with these credentials", "Check the user, the password and the database."
-    elif state.startswith(_UNAVAILABLE):
-        kind, told = StoreUnavailableError, f"cannot do it now ({state}): {_said(exc)}"
-    elif state in _LACKING:
-        kind, told = SchemaMismatchError, f"lacks something ({state}): {_said(exc)}"
-        hint = "Apply the migrations: `wa-hooks doctor` says how."
-    elif state == "42501":
-        told, hint = f"does not allow it: {_said(exc)}", "Grant the role service_role, or use the tables' owner."
-    else:
-        told = f"refused ({state}): {_said(exc)}"
-    return kind(f"the {NAME} store {told}", hint=hint)
-
-
-def _said(exc: psycopg.Error) -> str:
-    return exc.diag.message_primary or "no reason given"
+    if exc.sqlstate is not None:
+        return by_sqlstate(NAME, exc.sqlstate, exc.diag.message_primary or "no reason given")
+    if isinstance(exc, psycopg.OperationalError):
+        hint = "Check that the server runs, and its address."
+        return StoreUnavailableError(f"the {NAME} store cannot be reached", hint=hint)
+    kind = StoreUnavailableError if isinstance(exc, psycopg.InterfaceError) else StoreRejectedError
+    return kind(f"the {NAME} store failed: {exc}")

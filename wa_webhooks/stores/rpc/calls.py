@@ -22,6 +22,9 @@ _PAUSES, _PAUSES_OF_FRONT = (0.05, 0.5), (0.0,)
 """Seconds before a call is tried again. Who waits in front gets a second try at once, on a new connection, and no
 third: it has a client that waits."""
 
+_LONGEST_PAUSE = 1.0
+"""Seconds that the other side may ask for and get; for longer, whoever called decides."""
+
 _opened = itertools.count(1)
 
 
@@ -70,10 +73,10 @@ class Calls:
             try:
                 return self._shaped(function, self._transport.call(function, args), shape)
             except StoreUnavailableError as exc:
-                if pause is None:
+                if pause is None or (exc.retry_after or 0) > _LONGEST_PAUSE:
                     raise
                 logger.debug("calling again: %s", exc, extra={"function": function})
-                time.sleep(pause)
+                time.sleep(max(pause, exc.retry_after or 0))
         raise AssertionError  # pragma: no cover - the last one raises
 
     def _shaped(self, function: str, answer: Any, shape: Mapping[str, type | tuple[type, ...]]) -> dict[str, Any]:

