@@ -3,7 +3,7 @@
 import sqlite3
 from contextlib import closing, contextmanager
 
-from databases import Postgres
+from databases import Postgres, Supabase
 
 from wa_webhooks.stores import open_store
 
@@ -26,6 +26,8 @@ class SqliteFile:
     """A file on disk; every `open` is another connection to it."""
 
     shared = True
+    environment = {}
+    """What a command needs in its environment to find the store under `url`."""
 
     def __init__(self, tmp_path):
         self.path = tmp_path / "store.db"
@@ -60,7 +62,7 @@ class SqliteMemory(SqliteFile):
         return self
 
 
-BACKENDS = {"sqlite-file": SqliteFile, "sqlite-memory": SqliteMemory, "postgres": Postgres}
+BACKENDS = {"sqlite-file": SqliteFile, "sqlite-memory": SqliteMemory, "postgres": Postgres, "supabase": Supabase}
 
 
 @contextmanager

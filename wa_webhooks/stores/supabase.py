@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -91,14 +92,14 @@ class SupabaseTransport:
         self._http.close()
 
 
-def open_supabase(*, busy_timeout: float = 2.0, front: bool = False) -> RpcStore:
-    """Open the store in the project that the environment names. It must have the schema: nothing here can make it.
+def open_supabase(*, busy_timeout: float = 2.0, front: bool = False, env: Mapping[str, str] = os.environ) -> RpcStore:
+    """Open the store in the project that `env` names. It must have the schema: nothing here can make it.
 
     Raises:
         ConfigError: the project or its key is not set, or supabase-py is not installed.
         StoreError: it cannot be reached, or lacks a migration.
     """
-    url, key = settings.supabase_project()
+    url, key = settings.supabase_project(env)
     try:
         transport = SupabaseTransport(url, key, busy_timeout=busy_timeout, front=front)
     except ImportError as exc:
