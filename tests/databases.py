@@ -20,6 +20,14 @@ from wa_webhooks.stores.supabase import open_supabase
 _KEPT = ("wa_migrations", "wa_health", "wa_tag_meanings")
 """Tables whose rows come with the schema."""
 
+_TABLES = """
+select tablename from pg_tables where schemaname = 'public' and tablename like 'wa\\_%%' and tablename <> all (%s)
+"""
+_RESTARTED = sql.SQL("""
+select setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false) from pg_sequences
+ where schemaname = 'public' and sequencename like 'wa\\_%'
+""")
+
 
 @cache
 def _started():
@@ -48,14 +56,10 @@ def shared_project(number):
 def empty(project):
     """Empty the tables, which for everybody but a superuser with the triggers off refuse it."""
     with project.connect() as db, db.transaction():
-        found = db.execute(
-            "select tablename from pg_tables where schemaname = 'public' and tablename like 'wa\\_%%'"
-            " and tablename <> all (%s)",
-            [list(_KEPT)],
-        )
-        tables = sql.SQL(", ").join(sql.Identifier("public", name) for (name,) in found)
-        db.execute("set local session_replication_role = replica")
-        db.execute(sql.SQL("truncate {} restart identity").format(tables))
+        found = db.execute(_TABLES, [list(_KEPT)]).fetchall()
+        # A twentieth of the time that truncation takes, which makes files.
+        parts = [sql.SQL("delete from public.{}").format(sql.Identifier(name)) for (name,) in found]
+        db.execute(sql.SQL("; ").join([sql.SQL("set local session_replication_role = replica"), *parts, _RESTARTED]))
 
 
 class Postgres:
