@@ -30,12 +30,21 @@ def stats(store: StoreOption = options.DEFAULT_STORE_URL, json: JsonOption = Fal
     finally:
         opened.close()
     counts["app_secrets"] = rotation.standing(counts["app_secrets"], _app_secrets())
+    counts["lag_seconds"] = _lag(counts["oldest_waiting"])
     counts["rejections"] = {"total": refused["total"], "last_24h": refused["by_cause"], "last_at": refused["last_at"]}
     if json:
         render.line(counts)
     else:
         _show(counts)
     return 0
+
+
+def _lag(oldest: str | None) -> float:
+    """For how long the oldest delivery has been waiting."""
+    if oldest is None:
+        return 0.0
+    waited = datetime.now(UTC) - datetime.fromisoformat(oldest)
+    return max(0.0, round(waited.total_seconds(), 3))
 
 
 def _app_secrets() -> tuple[str, ...] | None:
@@ -60,6 +69,11 @@ def _show(counts: dict[str, Any]) -> None:
     render.facts("rejections", {"total": refused["total"], "last": refused["last_at"]})
     if refused["last_24h"]:
         render.facts("rejections of the last 24 hours", refused["last_24h"])
+    if counts.get("workers"):
+        columns = ("name", "seen_at", "deliveries", "events", "until")
+        rows = [[worker[column] for column in columns] for worker in counts["workers"]]
+        titles = ("worker", "last seen", "deliveries leased", "events leased", "until")
+        render.table(titles, rows, title="workers of the last hour")
     if counts["app_secrets"]:
         columns = ("label", "deliveries", "first_at", "last_at", "standing")
         rows = [[secret[column] for column in columns] for secret in counts["app_secrets"]]
@@ -71,7 +85,7 @@ def _waiting(counts: dict[str, Any], events: dict[str, int]) -> dict[str, str]:
     """What is recorded and not done, in the order in which it will be."""
     oldest, next_retry = counts["oldest_waiting"], counts["next_attempt_at"]
     found = {
-        "deliveries": (counts["backlog"], f"the oldest from {render.moment(oldest)}" if oldest else ""),
+        "deliveries": (counts["backlog"], f"the oldest from {render.moment(oldest)}, {counts['lag_seconds']:.0f} s ago" if oldest else ""),
         "pending events": (events["pending"], "of runs that were interrupted or are under way"),
         "failed events": (events["failed"], f"the next retry at {render.moment(next_retry)}" if next_retry else ""),
         "queued actions": (counts["actions_queued"], ""),

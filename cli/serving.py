@@ -163,7 +163,7 @@ def serve(
     import logging
 
     from wa_webhooks import serving, settings
-    from wa_webhooks.stores import open_store
+    from wa_webhooks import stores
 
     from . import logs
 
@@ -192,8 +192,9 @@ def serve(
 
     def listening(at: str, on: int) -> None:
         shown = f"{'https' if tls_cert else 'http'}://{f'[{at}]' if ':' in at else at}:{on}{path}"
-        said = {"event": "listening", "host": at, "port": on, "path": path, "store": store, "pid": os.getpid()}
-        logs.say(f"listening on {shown}, recording into {store}", said)
+        into = stores.shown(store)
+        said = {"event": "listening", "host": at, "port": on, "path": path, "store": into, "pid": os.getpid()}
+        logs.say(f"listening on {shown}, recording into {into}", said)
         if settings.verify_token() is None:
             logger.warning("no verify token is set: Meta's check of the callback URL will be refused")
 
@@ -201,7 +202,7 @@ def serve(
     logger = logging.getLogger(__name__)
     served = serving.Serving(
         configure=configure,
-        open_front=partial(open_store, store, front=True, busy_timeout=_FRONT_PATIENCE),
+        open_front=partial(stores.open_store, store, front=True, busy_timeout=_FRONT_PATIENCE),
         open_pipeline=open_pipeline,
         processes=processes,
         workers=workers,

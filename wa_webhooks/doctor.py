@@ -17,7 +17,7 @@ from .errors import ConfigError, WaHooksError
 from .handlers import builtin, load_registry
 from .networks import Networks
 from .signature import key_label
-from .stores import open_store
+from .stores import open_store, shown
 
 _SQLITE_NEEDED = (3, 32, 0)  # generated columns came with 3.31, iif() with 3.32
 _LEAST_FREE = 100 * 2**20
@@ -92,7 +92,7 @@ def _store(url: str) -> str:
         counts = store.counts()
     finally:
         store.close()
-    return f"{url}: writable, {counts['events']['total']} events, {counts['backlog']} deliveries waiting"
+    return f"{shown(url)}: writable, {counts['events']['total']} events, {counts['backlog']} deliveries waiting"
 
 
 def _rotation(url: str, env: Mapping[str, str]) -> Iterator[CheckResult]:

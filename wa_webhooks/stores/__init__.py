@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 from ..errors import ConfigError
 from .base import Store
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "open_store", "shown"]
 
+_PASSWORD = re.compile(r"(?<=://)([^:/@?]*):.*@|(?<=password=)[^&]*")
 _HINT = "Set WA_HOOKS_STORE or --store to sqlite:PATH, supabase or postgresql://USER@HOST/DATABASE."
 
 
 def open_store(url: str, *, busy_timeout: float = 2.0, front: bool = False, create: bool = True) -> Store:
-    """Open the store that `url` names: `sqlite:PATH` (`sqlite::memory:` for one that is forgotten), `postgresql://...`,
-    or `supabase` for the project that the environment names.
+    """Open the store that `url` names: `sqlite:PATH`, `postgresql://...`, or `supabase`.
 
-    A new one gets its schema; one of an older version is brought up to date. A store is for one thread; open
+    `sqlite::memory:` is forgotten when it is closed; `supabase` is the project that the environment names. A new one gets its schema; one of an older version is brought up to date. A store is for one thread; open
     another for the next. `busy_timeout` is how long, in seconds, to wait for another writer. `front` leaves
     checkpoints to the workers, for a receiver that has some. Without `create` the store must exist.
 
@@ -36,3 +38,8 @@ def open_store(url: str, *, busy_timeout: float = 2.0, front: bool = False, crea
 
         return open_supabase(busy_timeout=busy_timeout, front=front)
     raise ConfigError(f"{scheme!r} names no store", hint=_HINT)
+
+
+def shown(url: str) -> str:
+    """Return a store's name as it may be shown and logged: without the password of a database URL."""
+    return _PASSWORD.sub(lambda found: f"{found[1]}@" if found[1] is not None else "...", url)

@@ -77,8 +77,8 @@ def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
 def _record(kind: str, found: dict[str, Any]) -> dict[str, Any]:
     """A record with its times and payloads as stores give them."""
     if kind == "event":
-        return {**log_line(found), "history": rows(found["history"])}
-    record = row(found)
+        return {**log_line(found["event"]), "history": rows(found["history"])}
+    record = {**row(found.pop("lead", {})), **row(found)}
     for part in ("statuses", "messages", "calls", "timeline"):
         if part in record:
             record[part] = rows(record[part])

@@ -116,7 +116,7 @@ begin
 end $$;
 
 -- {limit, bytes, token, now, until, run_id, worker} -> {"deliveries": [{id, body: base64, received_at, run_id}]}
-create function public.wa_claim_deliveries(args jsonb) returns jsonb
+create function public.wa_claim_deliveries(args jsonb) returns json
   language plpgsql set search_path = '' set timezone = 'UTC' as $$
 declare
   given_token text := args->>'token';
@@ -149,8 +149,8 @@ begin
      where w.delivery_id = any (chosen);
     perform public.wa_internal_claimed(args, 'deliveries', chosen);
   end if;
-  return jsonb_build_object('deliveries', (
-    select coalesce(jsonb_agg(jsonb_build_object(
+  return json_build_object('deliveries', (
+    select coalesce(json_agg(json_build_object(
              'id', d.id, 'body', encode(d.body, 'base64'), 'received_at', d.received_at, 'run_id', d.run_id)
              order by d.id), '[]')
       from public.wa_deliveries d where d.id = any (chosen)));
@@ -206,7 +206,7 @@ begin
 end $$;
 
 -- {limit, token, now, until, run_id, worker} -> {"events": [{id, key, payload: JSON as text, position, attempts, ...}]}
-create function public.wa_claim_events(args jsonb) returns jsonb language plpgsql set search_path = '' as $$
+create function public.wa_claim_events(args jsonb) returns json language plpgsql set search_path = '' as $$
 declare
   given_token text := args->>'token';
   at timestamptz := (args->>'now')::timestamptz;
@@ -230,8 +230,8 @@ begin
      where e.id = any (chosen);
     perform public.wa_internal_claimed(args, 'events', chosen);
   end if;
-  return jsonb_build_object('events', (
-    select coalesce(jsonb_agg(jsonb_build_object(
+  return json_build_object('events', (
+    select coalesce(json_agg(json_build_object(
              'id', e.id, 'key', e.event_key, 'payload', e.payload_original::text, 'position', e.position,
              'attempts', e.attempts, 'delivery_id', e.delivery_id, 'handled_by', coalesce(e.handled_by, ''))
              order by e.id), '[]')

@@ -28,7 +28,7 @@ begin
 end $$;
 
 -- {since, until, limit, after_id} -> {"rejections": [...]}
-create function public.wa_rejections(args jsonb) returns jsonb
+create function public.wa_rejections(args jsonb) returns json
   language plpgsql stable set search_path = '' set timezone = 'UTC' as $$
 declare
   since timestamptz := coalesce((args->>'since')::timestamptz, '-infinity');
@@ -36,27 +36,27 @@ declare
   most integer := (args->>'limit')::integer;
 begin
   if args->>'after_id' is null then
-    return jsonb_build_object('rejections', (
-      select coalesce(jsonb_agg(to_jsonb(l) order by l.id), '[]')
+    return json_build_object('rejections', (
+      select coalesce(json_agg(row_to_json(l) order by l.id), '[]')
         from (select * from public.wa_rejections r where r.at >= since and r.at < before
                order by r.id desc limit most) l));
   end if;
-  return jsonb_build_object('rejections', (
-    select coalesce(jsonb_agg(to_jsonb(l) order by l.id), '[]')
+  return json_build_object('rejections', (
+    select coalesce(json_agg(row_to_json(l) order by l.id), '[]')
       from (select * from public.wa_rejections r
              where r.id > (args->>'after_id')::bigint and r.at >= since and r.at < before
              order by r.id limit most) l));
 end $$;
 
 -- {hour} -> {"total", "last_at", "by_cause": [{cause, rejected}]}
-create function public.wa_rejection_counts(args jsonb) returns jsonb
+create function public.wa_rejection_counts(args jsonb) returns json
   language plpgsql stable set search_path = '' set timezone = 'UTC' as $$
 begin
-  return (
-    select jsonb_build_object('total', coalesce(sum(c.rejected), 0), 'last_at', max(c.last_at))
-      from public.wa_rejection_counts c)
-    || jsonb_build_object('by_cause', (
-    select coalesce(jsonb_agg(jsonb_build_object('cause', n.cause, 'rejected', n.rejected)
+  return json_build_object(
+    'total', (select coalesce(sum(c.rejected), 0) from public.wa_rejection_counts c),
+    'last_at', (select max(c.last_at) from public.wa_rejection_counts c),
+    'by_cause', (
+    select coalesce(json_agg(json_build_object('cause', n.cause, 'rejected', n.rejected)
                               order by n.rejected desc, n.cause), '[]')
       from (select c.cause, sum(c.rejected) as rejected from public.wa_rejection_counts c
              where c.hour >= args->>'hour' group by c.cause) n));

@@ -79,18 +79,18 @@ create function public.wa_internal_columns() returns text language sql immutable
 $$;
 
 -- {query, limit, newest} -> {"events": [...]}; with after_id or after_attempt in the query, what may be followed.
-create function public.wa_find(args jsonb) returns jsonb
+create function public.wa_find(args jsonb) returns json
   language plpgsql set search_path = '' set timezone = 'UTC' as $$
 declare
   query jsonb := args->'query';
   conditions text := public.wa_internal_conditions(query);
   direction text := case when (args->>'newest')::boolean then 'desc' else 'asc' end;
   settled bigint := public.wa_internal_settled('attempts');
-  lines jsonb;
+  lines json;
 begin
   if query ? 'after_attempt' then
     execute format($q$
-      select coalesce(jsonb_agg(to_jsonb(f) order by f.attempt_id), '[]')
+      select coalesce(json_agg(row_to_json(f) order by f.attempt_id), '[]')
         from (select %s, a.id as attempt_id from public.wa_attempts a join public.wa_events e on e.id = a.event_id
                where a.id > %L::bigint and a.id <= %L::bigint and %s order by a.id %s limit %L::bigint) f $q$,
       public.wa_internal_columns(), query->>'after_attempt', settled, conditions, direction, args->>'limit') into lines;
@@ -99,44 +99,47 @@ begin
       conditions := format('e.id <= %L::bigint and %s', public.wa_internal_settled('events'), conditions);
     end if;
     execute format($q$
-      select coalesce(jsonb_agg(to_jsonb(f) order by f.id), '[]')
+      select coalesce(json_agg(row_to_json(f) order by f.id), '[]')
         from (select %s, (select max(a.id) from public.wa_attempts a where a.event_id = e.id and a.id <= %L::bigint)
                          as attempt_id
                 from public.wa_events e where %s order by e.id %s limit %L::bigint) f $q$,
       public.wa_internal_columns(), settled, conditions, direction, args->>'limit') into lines;
   end if;
-  return jsonb_build_object('events', lines);
+  return json_build_object('events', lines);
 end $$;
 
-create function public.wa_internal_events(query jsonb) returns jsonb
+create function public.wa_internal_events(query jsonb) returns json
   language plpgsql stable set search_path = '' as $$
 declare
-  lines jsonb;
+  lines json;
 begin
-  execute format('select coalesce(jsonb_agg(to_jsonb(f) order by f.id), ''[]'') from (
+  execute format('select coalesce(json_agg(row_to_json(f) order by f.id), ''[]'') from (
                     select %s, null::bigint as attempt_id from public.wa_events e where %s) f',
                  public.wa_internal_columns(), public.wa_internal_conditions(query)) into lines;
   return lines;
 end $$;
 
-create function public.wa_internal_get_event(ident jsonb) returns jsonb
+create function public.wa_internal_get_event(ident jsonb) returns json
   language plpgsql stable set search_path = '' as $$
 declare
-  line jsonb := public.wa_internal_events(
+  line json := public.wa_internal_events(
     jsonb_build_object(case jsonb_typeof(ident) when 'number' then 'ids' else 'keys' end, jsonb_build_array(ident)))->0;
 begin
-  return line || jsonb_build_object('history', (
-    select coalesce(jsonb_agg(jsonb_build_object(
+  if line is null then
+    return null;
+  end if;
+  return json_build_object('event', line, 'history', (
+    select coalesce(json_agg(json_build_object(
              'attempt', a.attempt, 'at', a.at, 'state', a.state, 'error', a.error, 'error_class', a.error_class,
              'handler_version', a.handler_version, 'run_id', a.run_id) order by a.id), '[]')
       from public.wa_attempts a where a.event_id = (line->>'id')::bigint));
 end $$;
 
-create function public.wa_internal_get_delivery(ident bigint) returns jsonb
+create function public.wa_internal_get_delivery(ident bigint) returns json
   language plpgsql stable set search_path = '' as $$
 begin
   return (
-    select jsonb_build_object(
+    select json_build_object(
              'id', d.id, 'received_at', d.received_at, 'source', d.source, 'source_ip', d.source_ip,
              'signature_key', d.signature_key, 'run_id', d.run_id, 'headers', d.headers,
              'body', encode(d.body, 'base64'), 'split_at', w.split_at, 'events', w.events, 'duplicates', w.duplicates,
@@ -145,39 +148,39 @@ begin
       from public.wa_deliveries d left join public.wa_delivery_work w on w.delivery_id = d.id where d.id = ident);
 end $$;
 
-create function public.wa_internal_get_message(ident text) returns jsonb
+create function public.wa_internal_get_message(ident text) returns json
   language plpgsql stable set search_path = '' as $$
 declare
-  rows jsonb := (select coalesce(jsonb_agg(to_jsonb(m) order by m.phone_number_id), '[]')
+  rows json := (select coalesce(json_agg(row_to_json(m) order by m.phone_number_id), '[]')
                    from public.wa_messages m where m.wamid = ident);
-  logged jsonb := public.wa_internal_events(jsonb_build_object('message', ident));
+  logged json := public.wa_internal_events(jsonb_build_object('message', ident));
 begin
-  if rows = '[]' and logged = '[]' then
+  if json_array_length(rows) + json_array_length(logged) = 0 then
     return null;
   end if;
-  return jsonb_build_object('wamid', ident, 'messages', rows, 'logged', logged, 'statuses', (
-    select coalesce(jsonb_agg(jsonb_build_object(
+  return json_build_object('wamid', ident, 'messages', rows, 'logged', logged, 'statuses', (
+    select coalesce(json_agg(json_build_object(
              'status', s.status, 'at', s.at, 'event_id', s.event_id, 'tag', s.tag,
              'pricing_category', s.pricing_category, 'pricing_type', s.pricing_type, 'error_code', s.error_code,
              'error_text', s.error_text) order by s.at, s.event_id), '[]')
       from public.wa_message_statuses s where s.wamid = ident));
 end $$;
 
-create function public.wa_internal_get_call(ident text) returns jsonb
+create function public.wa_internal_get_call(ident text) returns json
   language plpgsql stable set search_path = '' as $$
 declare
-  rows jsonb := (select coalesce(jsonb_agg(to_jsonb(c) order by c.phone_number_id), '[]')
+  rows json := (select coalesce(json_agg(row_to_json(c) order by c.phone_number_id), '[]')
                    from public.wa_calls c where c.call_id = ident);
-  logged jsonb := public.wa_internal_events(jsonb_build_object('call', ident));
+  logged json := public.wa_internal_events(jsonb_build_object('call', ident));
 begin
-  if rows = '[]' and logged = '[]' then
+  if json_array_length(rows) + json_array_length(logged) = 0 then
     return null;
   end if;
-  return jsonb_build_object('call_id', ident, 'calls', rows, 'logged', logged);
+  return json_build_object('call_id', ident, 'calls', rows, 'logged', logged);
 end $$;
 
 -- By its id; or by an identity as it is written, else any variant of a phone number.
-create function public.wa_internal_get_lead(ident jsonb, given_number text) returns jsonb
+create function public.wa_internal_get_lead(ident jsonb, given_number text) returns json
   language plpgsql stable set search_path = '' as $$
 declare
   lead bigint;
@@ -190,11 +193,12 @@ begin
      group by i.lead_id order by bool_or(i.value = ident#>>'{}') desc, i.lead_id limit 1;
   end if;
   return (
-    select to_jsonb(l) || jsonb_build_object(
-             'identities', (select coalesce(jsonb_agg(jsonb_build_object('kind', i.kind, 'value', i.value)
+    select json_build_object(
+             'lead', row_to_json(l),
+             'identities', (select coalesce(json_agg(json_build_object('kind', i.kind, 'value', i.value)
                                                       order by i.kind, i.value), '[]')
                               from public.wa_lead_identities i where i.lead_id = l.id),
-             'timeline', (select coalesce(jsonb_agg(jsonb_build_object(
+             'timeline', (select coalesce(json_agg(json_build_object(
                                             'at', t.at, 'kind', t.kind, 'direction', t.direction, 'what', t.what,
                                             'detail', t.detail, 'ref', t.ref) order by t.at, t.ref, t.kind, t.what), '[]')
                             from public.wa_lead_timeline t where t.lead_id = l.id))
@@ -202,16 +206,16 @@ begin
 end $$;
 
 -- {kind, id, number} -> {"found": the record or null}
-create function public.wa_get(args jsonb) returns jsonb
+create function public.wa_get(args jsonb) returns json
   language plpgsql stable set search_path = '' set timezone = 'UTC' as $$
 begin
-  return jsonb_build_object('found', case args->>'kind'
+  return json_build_object('found', case args->>'kind'
     when 'event' then public.wa_internal_get_event(args->'id')
     when 'delivery' then public.wa_internal_get_delivery((args->>'id')::bigint)
     when 'message' then public.wa_internal_get_message(args->>'id')
     when 'call' then public.wa_internal_get_call(args->>'id')
     when 'lead' then public.wa_internal_get_lead(args->'id', args->>'number')
-    when 'run' then (select to_jsonb(r) from public.wa_runs r where r.id = args->>'id')
+    when 'run' then (select row_to_json(r) from public.wa_runs r where r.id = args->>'id')
   end);
 end $$;
 

@@ -17,17 +17,17 @@ begin
 end $$;
 
 -- {} -> how much of everything there is
-create function public.wa_counts(args jsonb) returns jsonb
+create function public.wa_counts(args jsonb) returns json
   language plpgsql stable set search_path = '' set timezone = 'UTC' as $$
 declare
   -- Each by an index alone: the rows of a long log are not looked at.
-  types jsonb := (select coalesce(jsonb_object_agg(t.tipo_evento, t.events), '{}')
+  types json := (select coalesce(json_object_agg(t.tipo_evento, t.events order by t.tipo_evento), '{}')
                     from (select e.tipo_evento, count(*) as events from public.wa_events e group by e.tipo_evento) t);
-  states jsonb := (select coalesce(jsonb_object_agg(s.state, s.events), '{}')
+  states json := (select coalesce(json_object_agg(s.state, s.events), '{}')
                      from (select e.state, count(*) as events from public.wa_events e
                             where e.state <> 'processed' group by e.state) s);
 begin
-  return jsonb_build_object(
+  return json_build_object(
     'deliveries', (select count(*) from public.wa_deliveries),
     'backlog', (select count(*) from public.wa_delivery_work w where w.split_at is null),
     'oldest_waiting', (
@@ -43,12 +43,12 @@ begin
     'calls', (select count(*) from public.wa_calls),
     'account_events', (select count(*) from public.wa_account_events),
     'app_secrets', (
-      select coalesce(jsonb_agg(to_jsonb(k) order by k.last_at desc, k.label), '[]')
+      select coalesce(json_agg(row_to_json(k) order by k.last_at desc, k.label), '[]')
         from (select d.signature_key as label, count(*) as deliveries, min(d.received_at) as first_at,
                      max(d.received_at) as last_at
                 from public.wa_deliveries d where d.signature_key is not null group by d.signature_key) k),
     'workers', (
-      select coalesce(jsonb_agg(jsonb_build_object(
+      select coalesce(json_agg(json_build_object(
                'name', w.name, 'seen_at', w.seen_at, 'deliveries', coalesce(l.deliveries, 0),
                'events', coalesce(l.events, 0), 'until', l.until) order by w.seen_at desc, w.name), '[]')
         from public.wa_workers w
@@ -120,11 +120,11 @@ begin
 end $$;
 
 -- {} -> {"drift": [...]}, last seen first
-create function public.wa_drift_seen(args jsonb) returns jsonb
+create function public.wa_drift_seen(args jsonb) returns json
   language plpgsql stable set search_path = '' set timezone = 'UTC' as $$
 begin
-  return jsonb_build_object('drift', (
-    select coalesce(jsonb_agg(jsonb_build_object(
+  return json_build_object('drift', (
+    select coalesce(json_agg(json_build_object(
              'kind', d.kind, 'path', d.path, 'detail', d.detail, 'events', d.events, 'first_at', d.first_at,
              'last_at', d.last_at, 'event_id', d.event_id, 'tipo_evento', e.tipo_evento,
              'payload_original', e.payload_original::text)
