@@ -85,7 +85,10 @@ def _waiting(counts: dict[str, Any], events: dict[str, int]) -> dict[str, str]:
     """What is recorded and not done, in the order in which it will be."""
     oldest, next_retry = counts["oldest_waiting"], counts["next_attempt_at"]
     found = {
-        "deliveries": (counts["backlog"], f"the oldest from {render.moment(oldest)}, {counts['lag_seconds']:.0f} s ago" if oldest else ""),
+        "deliveries": (
+            counts["backlog"],
+            f"the oldest from {render.moment(oldest)}, {counts['lag_seconds']:.0f} s ago" if oldest else "",
+        ),
         "pending events": (events["pending"], "of runs that were interrupted or are under way"),
         "failed events": (events["failed"], f"the next retry at {render.moment(next_retry)}" if next_retry else ""),
         "queued actions": (counts["actions_queued"], ""),

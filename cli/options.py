@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 StoreOption = Annotated[
     str,
-    typer.Option("--store", envvar="WA_HOOKS_STORE", help="Where the log is: sqlite:PATH or postgresql://...", metavar="URL"),
+    typer.Option(
+        "--store", envvar="WA_HOOKS_STORE", help="Where the log is: sqlite:PATH or postgresql://...", metavar="URL"
+    ),
 ]
 HandlersOption = Annotated[
     str | None,

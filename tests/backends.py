@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing, contextmanager
+from types import MappingProxyType
 
 from databases import Postgres, Supabase
 
@@ -26,7 +27,7 @@ class SqliteFile:
     """A file on disk; every `open` is another connection to it."""
 
     shared = True
-    environment = {}
+    environment = MappingProxyType({})
     """What a command needs in its environment to find the store under `url`."""
 
     def __init__(self, tmp_path):

@@ -5,6 +5,7 @@ import os
 from contextlib import closing
 from datetime import datetime
 from functools import cache
+from types import MappingProxyType
 
 import psycopg
 import pytest
@@ -66,7 +67,7 @@ class Postgres:
     """A database, emptied before each test; every `open` is another connection to it."""
 
     shared = True
-    environment = {}
+    environment = MappingProxyType({})
 
     def __init__(self, tmp_path, number=0):
         self.project = shared_project(number)

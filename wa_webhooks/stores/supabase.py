@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .. import settings
 from ..errors import ConfigError, SchemaMismatchError, StoreError, StoreRejectedError, StoreUnavailableError
 from .rpc import RpcStore
-from .rpc.refusals import MIGRATE, by_sqlstate
+from .rpc.refusals import HOW_TO_APPLY, by_sqlstate
 
 if TYPE_CHECKING:
     import ssl
@@ -145,7 +145,7 @@ def refusal(status: int, body: bytes) -> StoreError:
     if code.startswith(_UNREADY):
         return StoreUnavailableError(f"the {NAME} store cannot do it now ({code}): {said}")
     if code.startswith(_LACKING):
-        return SchemaMismatchError(f"the {NAME} store lacks something ({code}): {said}", hint=MIGRATE)
+        return SchemaMismatchError(f"the {NAME} store lacks something ({code}): {said}", hint=HOW_TO_APPLY)
     if len(code) == _SQLSTATE_LENGTH:
         return by_sqlstate(NAME, code, said)
     if code.startswith("PGRST3") or status in {401, 403}:
