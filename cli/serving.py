@@ -162,8 +162,7 @@ def serve(
     """
     import logging
 
-    from wa_webhooks import serving, settings
-    from wa_webhooks import stores
+    from wa_webhooks import serving, settings, stores
 
     from . import logs
 

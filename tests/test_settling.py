@@ -271,6 +271,7 @@ def test_who_dies_between_two_slices_leaves_no_trace(tmp_path, slice_):
             assert [e["event_key"] for e in log(store)] == [e["event_key"] for e in log(unbroken)]
 
 
+@pytest.mark.parametrize("backend", ["sqlite-file", "sqlite-memory"], indirect=True)
 def test_what_failed_before_the_process_died_is_left_to_its_schedule(store):
     """The delivery is split again; its own event, failed meanwhile, is no duplicate that is to be settled."""
     record(store, texts(*(text(f"wamid.{number}") for number in range(40))))

@@ -22,7 +22,7 @@ NAME = "postgres"
 _MIGRATING = 0x57415F6D
 """The key of the lock that whoever migrates holds: one at a time."""
 
-_CONNECTION = {
+_CONNECTION: dict[str, Any] = {
     "application_name": "wa-hooks",
     "client_encoding": "utf8",
     # A connection that has died without a word is found out in seconds, not hours.
@@ -50,7 +50,7 @@ class PostgresTransport:
         """Call a function; see `Transport.call`."""
         with self._connected() as db:
             # Not prepared on the server: behind a pooler the next statement may run on another connection.
-            row = db.execute(f"select public.{function}(%s::jsonb)::text", [to_json(args).decode()]).fetchone()  # type: ignore[arg-type]
+            row = db.execute(f"select public.{function}(%s::jsonb)::text", [to_json(args).decode()]).fetchone()
         return None if row is None or row[0] is None else from_json(row[0])
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ class PostgresTransport:
                 for migration in migrations(BACKEND):
                     if migration.name in missing:
                         with db.transaction():
-                            db.execute(migration.sql)  # type: ignore[call-overload]
+                            db.execute(migration.sql)
                         done.append(migration.name)
         return done
 
@@ -106,9 +106,9 @@ class PostgresTransport:
             autocommit=True,
             prepare_threshold=None,
             connect_timeout=self._patience,
-            **_CONNECTION,  # type: ignore[arg-type]
+            **_CONNECTION,
         )
-        db.execute(f"set statement_timeout = '{self._longest}s'")  # type: ignore[call-overload]
+        db.execute(f"set statement_timeout = '{self._longest}s'")
         return db
 
 

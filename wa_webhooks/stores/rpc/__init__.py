@@ -1,6 +1,6 @@
 """The store over functions in Postgres: JSON in and out, one transaction each, whatever carries the calls.
 
-The functions are in `sql/postgres`; every verb is one of them, `wa_<verb>`, and may be repeated if its answer was lost.
+The functions are in `sql/postgres`, one for a verb, `wa_<verb>`; each may be repeated if its answer was lost.
 """
 
 from .calls import Transport

@@ -29,11 +29,11 @@ class Runs(Calls):
             "abandoned_at": to_text(now + RUN_GRACE),
             "limit": _REQUEUED_AT_ONCE,
         }
-        requeued, after = 0, 0
+        requeued = after = 0
         while True:
             args |= {"after": after, "nonce": uuid4().hex}
             answer = self._call("wa_requeue", args, requeued=int, last=(int, type(None)))
-            requeued += answer["requeued"]
+            requeued += int(answer["requeued"])
             if answer["last"] is None:
                 return requeued
             after = answer["last"]

@@ -49,7 +49,7 @@ def log_line(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def moment(text: str | None) -> str | None:
     """Return a time as stores give it."""
-    return _time(text)
+    return None if text is None else str(_time(text))
 
 
 def _is_time(name: str) -> bool:
