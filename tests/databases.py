@@ -13,6 +13,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.string import TextLoader
 from stack import MissingPartError, Stack
+from stack.cluster import SUPERUSER
 
 from wa_webhooks.stores import open_store
 from wa_webhooks.stores.base import to_text
@@ -72,6 +73,7 @@ class Postgres:
     def __init__(self, tmp_path, number=0):
         self.project = shared_project(number)
         self.url = self.project.url
+        self.superuser_url = self.project.cluster.url(self.project.database, SUPERUSER)
         empty(self.project)
 
     def open(self, **options):
