@@ -68,17 +68,46 @@ def verify_signature(
 
 
 def schema(
-    backend: Annotated[str, typer.Option("--backend", envvar="WA_HOOKS_BACKEND", help="sqlite.")] = "sqlite",
+    backend: Annotated[
+        str, typer.Option("--backend", envvar="WA_HOOKS_BACKEND", help="sqlite, postgres or supabase.")
+    ] = "sqlite",
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            "--write",
+            envvar="WA_HOOKS_WRITE",
+            metavar="DIR",
+            help="Lay out migrations and the Edge Function in this `supabase` folder instead.",
+        ),
+    ] = None,
 ) -> int:
-    """Print the SQL of the store. Connects to nothing."""
+    """Print the SQL of the store, or lay it out for Supabase.
+
+    Connects to nothing. What --write finds there already stays.
+    """
     from wa_webhooks.errors import ConfigError
+    from wa_webhooks.stores.layout import BACKENDS
     from wa_webhooks.stores.sqlfiles import migrations
 
-    found = migrations(backend)
-    if not found:
-        raise ConfigError(f"there is no backend {backend!r}", hint="The backend is sqlite.")
-    for migration in found:
+    if write is not None:
+        return _lay_out(write)
+    if backend not in BACKENDS:
+        raise ConfigError(f"there is no backend {backend!r}", hint=f"The backends are {', '.join(BACKENDS)}.")
+    for migration in migrations(BACKENDS[backend]):
         typer.echo(f"-- migration {migration.name}\n{migration.sql}")
+    return 0
+
+
+def _lay_out(folder: Path) -> int:
+    from datetime import UTC, datetime
+
+    from wa_webhooks.stores.layout import lay_out
+
+    laid = lay_out(folder, now=datetime.now(UTC))
+    for file in laid:
+        typer.echo(f"{'written' if file.written else 'as it was':<9} {file.path}")
+    if any(file.written for file in laid):
+        typer.echo("Next: `supabase db push`; docs/supabase.md has the rest.", err=True)
     return 0
 
 

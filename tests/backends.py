@@ -3,8 +3,9 @@
 import sqlite3
 from contextlib import closing, contextmanager
 from hashlib import sha256
+from types import MappingProxyType
 
-from databases import Postgres
+from databases import Postgres, Supabase
 
 from wa_webhooks.stores import open_store
 
@@ -30,6 +31,8 @@ class SqliteFile:
     """A file on disk; every `open` is another connection to it."""
 
     shared = True
+    environment = MappingProxyType({})
+    """What a command needs in its environment to find the store under `url`."""
 
     def __init__(self, tmp_path):
         self.path = tmp_path / "store.db"
@@ -64,7 +67,7 @@ class SqliteMemory(SqliteFile):
         return self
 
 
-BACKENDS = {"sqlite-file": SqliteFile, "sqlite-memory": SqliteMemory, "postgres": Postgres}
+BACKENDS = {"sqlite-file": SqliteFile, "sqlite-memory": SqliteMemory, "postgres": Postgres, "supabase": Supabase}
 
 
 @contextmanager

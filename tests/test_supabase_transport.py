@@ -109,7 +109,7 @@ def test_what_the_database_refuses(transport, state, error):
 def test_a_function_that_is_not_there(transport):
     with pytest.raises(SchemaMismatchError, match="lacks") as told:
         transport.call("wa_none", {})
-    assert "wa-hooks doctor" in told.value.hint
+    assert "wa-hooks schema --write" in told.value.hint
 
 
 @pytest.mark.parametrize("key", ["sb_secret_wrong", "nonsense", "a.b.c"])
@@ -344,8 +344,9 @@ class TestSettings:
 def test_a_project_without_our_schema_says_how_to_apply_it(project, monkeypatch):
     for name, value in project.environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(SchemaMismatchError):
+    with pytest.raises(SchemaMismatchError) as told:
         open_store("supabase")
+    assert "wa-hooks schema --write" in told.value.hint
 
 
 def test_what_is_said_never_holds_the_key(project, monkeypatch):

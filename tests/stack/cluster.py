@@ -66,11 +66,14 @@ class Cluster:
 
     def create_database(self, name, template=None):
         """Make a database, owned as on Supabase; with a `template`, a copy of that."""
-        statement = sql.SQL("create database {} template {} owner postgres").format(
-            sql.Identifier(name), sql.Identifier(template or "template0")
+        named = sql.Identifier(name)
+        made = sql.SQL("create database {} template {} owner postgres").format(
+            named, sql.Identifier(template or "template0")
         )
+        path = sql.SQL('alter database {} set search_path = "$user", public, extensions').format(named)
         with self.connect() as connection:
-            connection.execute(statement)
+            connection.execute(made)
+            connection.execute(path)
 
     def drop_database(self, name):
         with self.connect() as connection:

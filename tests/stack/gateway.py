@@ -80,15 +80,15 @@ class Faults:
         self.waiting = []
 
     def take(self, path):
-        if not self.waiting:
-            return {}
-        fault = self.waiting[0]
-        if not path.startswith(f"{_PREFIX}/rpc/{fault.get('function', '')}"):
-            return {}
-        fault["times"] = fault.get("times", 1) - 1
-        if fault["times"] < 1:
-            self.waiting.pop(0)
-        return fault
+        """Return the first fault that is for this request; {} if none is."""
+        function = path.partition("?")[0].removeprefix(f"{_PREFIX}/rpc/")
+        for fault in self.waiting:
+            if fault.get("function", function) == function:
+                fault["times"] = fault.get("times", 1) - 1
+                if fault["times"] < 1:
+                    self.waiting.remove(fault)
+                return fault
+        return {}
 
 
 class Upstream:

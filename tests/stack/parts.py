@@ -90,6 +90,13 @@ def deno():
     return found[0], FOLDER / "node_modules"
 
 
+def plpgsql_check(programs):
+    """Have the extension that the linter works with, for the Postgres of this folder."""
+    version = programs.parent.name
+    if not (Path("/usr/share/postgresql") / version / "extension" / "plpgsql_check.control").exists():
+        apt(f"postgresql-{version}-plpgsql-check")
+
+
 def npm(package, version):
     """Return the folder of a package of npm, in exactly this version."""
     folder = FOLDER / "node_modules" / package

@@ -19,8 +19,8 @@ class Stack:
     """Starts with its first use of a server; `close` ends all of it."""
 
     def __init__(self):
-        parts = find_all()
-        self._postgrest = parts.postgrest
+        self.parts = find_all()
+        self._postgrest = self.parts.postgrest
         self._folder = Path(tempfile.mkdtemp(prefix="wa-hooks-stack-"))
         self._folder.chmod(0o755)
         server = self._folder / "postgres"
@@ -28,7 +28,7 @@ class Stack:
         self._opened = []
         self._made = 0
         try:
-            self.cluster = Cluster(parts.postgres, server)
+            self.cluster = Cluster(self.parts.postgres, server)
             self.cluster.run_file("roles.sql")
             self._make_templates()
         except BaseException:

@@ -15,11 +15,11 @@ _HINT = "Set WA_HOOKS_STORE or --store to sqlite:PATH, supabase or postgresql://
 
 
 def open_store(url: str, *, busy_timeout: float = 2.0, front: bool = False, create: bool = True) -> Store:
-    """Open the store that `url` names: `sqlite:PATH` (`sqlite::memory:` for one that is forgotten), `postgresql://...`,
-    or `supabase` for the project that the environment names.
+    """Open the store that `url` names: `sqlite:PATH`, `postgresql://...`, or `supabase`.
 
-    A new one gets its schema; one of an older version is brought up to date. A store is for one thread; open
-    another for the next. `busy_timeout` is how long, in seconds, to wait for another writer. `front` leaves
+    `sqlite::memory:` is forgotten when it is closed; `supabase` is the project that the environment names.
+    A new store gets its schema; one of an older version is brought up to date. A store is for one thread; open another
+    for the next. `busy_timeout` is how long, in seconds, to wait for another writer. `front` leaves
     checkpoints to the workers, for a receiver that has some. Without `create` the store must exist.
 
     Raises:

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from .. import settings
 from ..errors import ConfigError, SchemaMismatchError, StoreError, StoreRejectedError, StoreUnavailableError
 from .rpc import RpcStore
-from .rpc.refusals import MIGRATE, by_sqlstate
+from .rpc.refusals import HOW_TO_APPLY, by_sqlstate
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 NAME = "supabase"
@@ -52,6 +56,7 @@ class SupabaseTransport:
 
         patience = max(2.0, busy_timeout)
         self._http = httpx.Client(
+            verify=_trusted(),
             http2=False,
             follow_redirects=False,  # one would make a GET of a POST
             timeout=httpx.Timeout(_LONGEST_OF_FRONT if front else _LONGEST_ANSWER, connect=patience, pool=patience),
@@ -91,14 +96,14 @@ class SupabaseTransport:
         self._http.close()
 
 
-def open_supabase(*, busy_timeout: float = 2.0, front: bool = False) -> RpcStore:
-    """Open the store in the project that the environment names. It must have the schema: nothing here can make it.
+def open_supabase(*, busy_timeout: float = 2.0, front: bool = False, env: Mapping[str, str] = os.environ) -> RpcStore:
+    """Open the store in the project that `env` names. It must have the schema: nothing here can make it.
 
     Raises:
         ConfigError: the project or its key is not set, or supabase-py is not installed.
         StoreError: it cannot be reached, or lacks a migration.
     """
-    url, key = settings.supabase_project()
+    url, key = settings.supabase_project(env)
     try:
         transport = SupabaseTransport(url, key, busy_timeout=busy_timeout, front=front)
     except ImportError as exc:
@@ -112,6 +117,14 @@ def open_supabase(*, busy_timeout: float = 2.0, front: bool = False) -> RpcStore
         store.close()
         raise
     return store
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Whom to trust: read once, it takes longer than a call."""
+    import httpx  # noqa: PLC0415 - as above
+
+    return httpx.create_ssl_context()
 
 
 def _look_at(response: httpx.Response) -> None:
@@ -132,7 +145,7 @@ def refusal(status: int, body: bytes) -> StoreError:
     if code.startswith(_UNREADY):
         return StoreUnavailableError(f"the {NAME} store cannot do it now ({code}): {said}")
     if code.startswith(_LACKING):
-        return SchemaMismatchError(f"the {NAME} store lacks something ({code}): {said}", hint=MIGRATE)
+        return SchemaMismatchError(f"the {NAME} store lacks something ({code}): {said}", hint=HOW_TO_APPLY)
     if len(code) == _SQLSTATE_LENGTH:
         return by_sqlstate(NAME, code, said)
     if code.startswith("PGRST3") or status in {401, 403}:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from ...errors import SchemaMismatchError, StoreUnavailableError
 from ..sqlfiles import migrations
+from .refusals import HOW_TO_APPLY
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ class Calls:
         if missing:
             raise SchemaMismatchError(
                 f"the {self.name} store lacks {', '.join(missing)}",
-                hint="Run `wa-hooks schema --write supabase`, then `supabase db push`.",
+                hint=HOW_TO_APPLY,
             )
         return []
 

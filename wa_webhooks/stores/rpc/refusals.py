@@ -13,7 +13,7 @@ place of the primary, the disk of the server, what a pooler says of a database t
 _LACKING = ("42883", "42P01", "42703", "3F000")
 """Functions, tables and columns that are not there."""
 
-MIGRATE = "Apply the migrations: `wa-hooks doctor` says how."
+HOW_TO_APPLY = "Run `wa-hooks schema --write supabase`, then `supabase db push`."
 
 
 def by_sqlstate(store: str, state: str, said: str) -> StoreError:
@@ -25,7 +25,7 @@ def by_sqlstate(store: str, state: str, said: str) -> StoreError:
     elif state.startswith(PASSING):
         kind, told = StoreUnavailableError, f"cannot do it now ({state}): {said}"
     elif state in _LACKING:
-        kind, told, hint = SchemaMismatchError, f"lacks something ({state}): {said}", MIGRATE
+        kind, told, hint = SchemaMismatchError, f"lacks something ({state}): {said}", HOW_TO_APPLY
     elif state == "42501":
         told, hint = f"does not allow it: {said}", "Use the secret key, or a role that is the tables' owner."
     else:

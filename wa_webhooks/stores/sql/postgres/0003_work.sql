@@ -93,7 +93,7 @@ begin
   )
   select array_agg(t.account order by t.turn) into accounts from turns t;
   if accounts is null then
-    return '{}';
+    return '{}'::bigint[];
   end if;
   share := greatest(1, most / cardinality(accounts));
   select array_agg(o.delivery_id order by o.place, a.ordinality) into chosen
@@ -184,7 +184,7 @@ begin
   )
   select array_agg(t.account order by t.turn) into accounts from turns t;
   if accounts is null then
-    return '{}';
+    return '{}'::bigint[];
   end if;
   share := greatest(1, most / cardinality(accounts));
   select array_agg(o.id) into chosen

@@ -5,7 +5,7 @@
 create function public.wa_internal_conditions(query jsonb) returns text
   language plpgsql stable set search_path = '' as $$
 declare
-  found text[] := '{true}';
+  found text[] := '{true}'::text[];
 begin
   if query ? 'ids' then
     found := found || format('e.id = any (%L::bigint[])', array(select jsonb_array_elements_text(query->'ids'))::text);

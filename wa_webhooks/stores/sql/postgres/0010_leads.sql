@@ -211,7 +211,7 @@ returns void language plpgsql set search_path = '' as $$
 declare
   found_numbers text[] := array[p_number];
   waiting text[] := array[p_number];
-  touched bigint[] := '{}';
+  touched bigint[] := '{}'::bigint[];
   each text;
   linked text;
   fact record;

@@ -17,13 +17,13 @@ end $$;
 -- Whether an error is the fault of what was to be written, and not of the database at this moment.
 create function public.wa_internal_is_refusal(p_state text)
 returns boolean language sql immutable set search_path = '' as $$
-  select left(p_state, 2) in ('21', '22', '23', '54', 'P0')
+  select left(p_state, 2) in ('0A', '21', '22', '23', '54', 'P0') or p_state = 'XX000'
 $$;
 
 create function public.wa_finish(args jsonb)
 returns jsonb language plpgsql set search_path = '' as $$
 declare
-  v_now constant timestamptz := args ->> 'now';
+  v_now constant timestamptz := (args ->> 'now')::timestamptz;
   v_version constant text := args ->> 'handler_version';
   v_nonce constant text := args ->> 'nonce';
   v_answer jsonb;
@@ -31,7 +31,7 @@ declare
   v_how text[];
   v_ids bigint[];
   v_duplicates bigint[];
-  v_states text[] := '{}';
+  v_states text[] := '{}'::text[];
   v_alone integer[];
   v_lost integer;
   v_done integer := 0;
@@ -168,7 +168,7 @@ begin
     end if;
     how := 'again';
     event_id := e.id;
-    state := public.wa_internal_attempt(p_doc, e, p_place, e.id, logged.attempts, p_now, p_version);
+    state := public.wa_internal_attempt(p_doc, p_place, e.id, logged.attempts, p_now, p_version);
     return;
   end if;
 
@@ -181,15 +181,15 @@ begin
   end if;
   if logged.id is null then
     how := 'new';
-    event_id := public.wa_internal_log(e, v_key, p_id);
-    state := public.wa_internal_attempt(p_doc, e, p_place, event_id, 0, p_now, p_version);
+    event_id := public.wa_internal_log(p_doc -> 'event', v_key, p_id);
+    state := public.wa_internal_attempt(p_doc, p_place, event_id, 0, p_now, p_version);
   elsif logged.delivery_id = e.delivery_id and logged.position = e.position then
     how := 'same';
   else
     how := 'duplicate';
     if e.state = 'processed' and logged.state <> 'processed' and coalesce(logged.leased_until <= p_now, true) then
       event_id := logged.id;
-      state := public.wa_internal_attempt(p_doc, e, p_place, logged.id, logged.attempts, p_now, p_version);
+      state := public.wa_internal_attempt(p_doc, p_place, logged.id, logged.attempts, p_now, p_version);
     end if;
   end if;
 end $$;
@@ -210,11 +210,13 @@ create function public.wa_internal_event(
 $$;
 
 -- Enter a new event in the log, not settled yet; return its id.
-create function public.wa_internal_log(e record, p_key text, p_id bigint)
+create function public.wa_internal_log(p_event jsonb, p_key text, p_id bigint)
 returns bigint language plpgsql set search_path = '' as $$
 declare
   v_id constant bigint := coalesce(nullif(p_id, 0), nextval('public.wa_events_id_seq'));
+  e record;
 begin
+  e := public.wa_internal_event(p_event);
   insert into public.wa_events (id, tipo_evento, payload_original, fecha_recepcion, event_key, digest, delivery_id,
     position, event_at, account_id, phone_number_id, message_id, call_id, state, attempts, run_id)
   overriding system value
@@ -225,15 +227,21 @@ end $$;
 
 -- Apply an event's changes and write its verdict; if they cannot be applied, the other one. Return the state it is in.
 create function public.wa_internal_attempt(
-  p_doc jsonb, e record, p_place integer, p_event_id bigint, p_attempts integer, p_now timestamptz, p_version text
+  p_doc jsonb, p_place integer, p_event_id bigint, p_attempts integer, p_now timestamptz, p_version text
 ) returns text language plpgsql set search_path = '' as $$
 declare
-  v_state text := e.state;
-  v_error text := e.error;
-  v_error_class text := e.error_class;
-  v_next timestamptz := e.next_attempt_at;
+  e record;
+  v_state text;
+  v_error text;
+  v_error_class text;
+  v_next timestamptz;
   v_lead_id bigint;
 begin
+  e := public.wa_internal_event(p_doc -> 'event');
+  v_state := e.state;
+  v_error := e.error;
+  v_error_class := e.error_class;
+  v_next := e.next_attempt_at;
   if v_state = 'processed' and p_doc - 'event' <> '{}' then
     begin
       v_lead_id := public.wa_internal_apply(p_doc, p_place, p_event_id);
@@ -262,8 +270,8 @@ end $$;
 create function public.wa_internal_apply(p_doc jsonb, p_place integer, p_event_id bigint)
 returns bigint language plpgsql set search_path = '' as $$
 declare
-  v_ids bigint[] := '{}';
-  v_leads bigint[] := '{}';
+  v_ids bigint[] := '{}'::bigint[];
+  v_leads bigint[] := '{}'::bigint[];
   v_seen jsonb;
 begin
   v_ids[p_place] := p_event_id;

@@ -40,7 +40,7 @@ declare
   v_ids bigint[] := p_ids;
   v_leads bigint[];
   v_new boolean[];
-  v_left integer[] := '{}';
+  v_left integer[] := '{}'::integer[];
 begin
   if p_rows ? 'sightings' then
     select array_agg(coalesce(w.lead_id, 0) order by t.n), array_agg(coalesce(w.is_new, false) order by t.n),
