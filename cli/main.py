@@ -17,6 +17,7 @@ from wa_webhooks.version import __version__
 from . import (
     benching,
     checking,
+    copying,
     counting,
     drifting,
     inspecting,
@@ -72,6 +73,7 @@ for module in (
     rebuilding,
     log,
     counting,
+    copying,
     drifting,
     triggering,
     checking,

@@ -246,7 +246,7 @@ class Process:
 
 def serve_command(store, *options):
     """`store` is a path, or the URL of another kind of store."""
-    url = store if "://" in str(store) else f"sqlite:{store}"
+    url = store if store == "supabase" or "://" in str(store) else f"sqlite:{store}"
     return [sys.executable, "-m", "wa_hooks_cli", "serve", "--port", "0", "--store", url, *options]
 
 

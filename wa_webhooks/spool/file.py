@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from pydantic_core import from_json, to_json
 
 from ..errors import ConfigError, StoreError, StoreUnavailableError
 from ..stores.base import Delivery, Rejection, from_text, to_text
 from ..stores.sqlite.connection import Connection, translate
+from .standing import Standing
 
 DEFAULT_LIMIT = 2**30
 """Bytes."""
@@ -43,32 +42,6 @@ class Spooled(NamedTuple):
 
     id: int
     delivery: Delivery
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """How a spool stands: how much waits in it, and since when and why the store has been taking nothing.
-
-    `bytes` of at most `limit`. `held` are deliveries that the store refuses while it takes others. Times are texts.
-    """
-
-    path: str
-    deliveries: int
-    held: int
-    bytes: int
-    limit: int
-    oldest: str | None
-    failing_since: str | None
-    error: str | None
-    sent_at: str | None
-
-    def told(self) -> str:
-        """A sentence about what waits and why; empty where nothing does."""
-        waiting = f"{self.deliveries:,} deliveries wait in the spool, {self.bytes / self.limit:.0%} full"
-        held = f"; {self.held:,} are held: the store refuses them" if self.held else ""
-        if self.failing_since:
-            return f"spooling since {self.failing_since}: {waiting}{held}"
-        return f"{waiting}{held}" if self.deliveries or held else ""
 
 
 class Spool(Connection):
@@ -289,13 +262,6 @@ class Spool(Connection):
             if full and self._used() + size + _LEAST_LEFT > self._limit:  # else it is the disk that is full
                 raise self._full() from exc
             raise translate(exc, self.path, what="spool") from exc
-
-
-def target_of(store_url: str, env: Mapping[str, str] = os.environ) -> str:
-    """Return which store a URL names, without who asks: what tells one store from another."""
-    parts = urlsplit(env.get("SUPABASE_URL", "") if store_url.partition(":")[0] == "supabase" else store_url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme.replace('postgresql', 'postgres')}://{parts.hostname or ''}{port}{parts.path.rstrip('/')}"
 
 
 def _row(delivery: Delivery) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from ..errors import StoreError
+from ..errors import StoreError, StoreRejectedError
 from ..stores.base import Store
 from .file import Spooled
 
@@ -23,6 +23,9 @@ _LARGEST_BYTES = 3 * 2**20
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _REFUSED_PAUSE = 10.0
 """Seconds, at most, between two tries: of what may pass by itself, and of what takes somebody to put right."""
+
+_MOST_HELD = 3
+"""Deliveries refused one after the other: beyond, it is not they that something is wrong with."""
 
 Task = Callable[[Store], None]
 
@@ -59,6 +62,7 @@ class Lane:
         self._stopped = threading.Event()
         self._size = LARGEST_BATCH
         self._pause = _FIRST_PAUSE
+        self._held = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -131,7 +135,7 @@ class Lane:
             self._failed(batch, StoreError(f"not sent: {exc!r}"))
         else:
             self._size = min(LARGEST_BATCH, self._size * 2)
-            self._pause = _FIRST_PAUSE
+            self._pause, self._held = _FIRST_PAUSE, 0
             self._settle(News(sent=batch, ids=ids))
 
     def _settle(self, news: News) -> None:
@@ -143,7 +147,9 @@ class Lane:
 
     def _failed(self, batch: list[Spooled], error: StoreError) -> None:
         """Try again, with fewer at a time; hold one that is refused on its own while others are taken."""
-        if not error.transient and len(batch) == 1 and self._takes_others():
+        alone = isinstance(error, StoreRejectedError) and len(batch) == 1
+        if alone and self._held < _MOST_HELD and self._takes_others():
+            self._held += 1
             self._settle(News(held=batch[0], error=error))
             return
         self._size = max(1, len(batch) // 2)

@@ -445,6 +445,17 @@ class Store(Protocol):
         """
         ...
 
+    def read_rows(self, table: str, *, after: Sequence[Any] | None, limit: int) -> list[dict[str, Any]]:
+        """Return rows of a table in the order of its key, from behind the key `after` on; see `copied`.
+
+        At most `limit`, fewer where they are large, and none only at the end.
+        """
+        ...
+
+    def write_rows(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows as `read_rows` gives them, all or none. Rows that are there already stay as they are."""
+        ...
+
     def close(self) -> None:
         """Release what the store holds."""
         ...

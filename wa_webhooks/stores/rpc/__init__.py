@@ -5,6 +5,7 @@ The functions are in `sql/postgres`, one for a verb, `wa_<verb>`; each may be re
 
 from .calls import Transport
 from .claims import Claims
+from .copying import Copying
 from .finishing import Finishing
 from .reading import Reading
 from .rejecting import Rejecting
@@ -13,5 +14,5 @@ from .runs import Runs
 __all__ = ["RpcStore", "Transport"]
 
 
-class RpcStore(Claims, Finishing, Runs, Reading, Rejecting):
+class RpcStore(Claims, Finishing, Runs, Reading, Rejecting, Copying):
     """`Store` over a transport."""

@@ -5,6 +5,7 @@ One connection for one thread. Several processes may share the file: writers tak
 
 from .claims import Claims
 from .connection import BACKEND
+from .copying import Copying
 from .reading import Reading
 from .rebuilding import Rebuilding
 from .rejecting import Rejecting
@@ -14,7 +15,7 @@ from .settling import Settling
 __all__ = ["SqliteStore"]
 
 
-class SqliteStore(Claims, Settling, Runs, Reading, Rebuilding, Rejecting):
+class SqliteStore(Claims, Settling, Runs, Reading, Rebuilding, Rejecting, Copying):
     """`Store` over one SQLite file."""
 
     name = BACKEND
