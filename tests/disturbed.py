@@ -146,7 +146,7 @@ def _rows(db, table, ranks):
             space = table if name == "id" else _IDS.get(name)
             if space in ranks and value is not None:
                 named[name] = ranks[space][value]
-        if table in {"wa_attempts", "wa_actions"}:
-            named.pop("id")
+        if table not in ranks:
+            named.pop("id", None)
         told.append(repr(sorted(named.items())))
     return sorted(told)
