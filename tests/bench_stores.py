@@ -178,7 +178,9 @@ def main() -> int:
             ours, bare = (statistics.median(EVENTS / each[which] for each in times) for which in (0, 1))
             ratio = statistics.median(bare / ours for ours, bare, _ in times)
             rows = statistics.median(each[2] for each in times) / EVENTS
-            print(f"  {kind.name:<10} pipeline {ours:6.0f} events/s   bare {bare:6.0f} events/s ({rows:.1f} rows each)")
+            print(
+                f"  {kind.name:<10} pipeline {ours:6.0f} events/s   bare {bare:6.0f} events/s ({rows:.1f} rows each)"
+            )
             word = "PASS" if ratio >= LIMITS[kind.name] else "FAIL"
             told = f"{ratio:.2f} of the bare rate (median of {ROUNDS} rounds); {LIMITS[kind.name]:g} promised"
             print(f"{word}: over {kind.name} the pipeline reaches {told}", flush=True)
