@@ -19,7 +19,11 @@ import contenders as peers  # noqa: E402 - from the folder beside
 import report  # noqa: E402 - likewise
 import rounds  # noqa: E402 - likewise
 
-OTHERS = {"Handling an event": "bench_handling.py", "Working off a backlog": "bench_drain.py"}
+OTHERS = {
+    "Handling an event": "bench_handling.py",
+    "Working off a backlog": "bench_drain.py",
+    "Working over Postgres and Supabase": "bench_stores.py",
+}
 """Other benchmarks, by what they are about; those that are here are run too."""
 
 DRAINED = {False: 200_000, True: 5000}
