@@ -148,6 +148,17 @@ def test_rejections_follow_one_another_without_gaps(backend, store, other):
     assert [row["id"] for row in store.rejections(limit=100)] == list(range(1, 61))
 
 
+def test_the_newest_before_a_time_come_in_the_order_of_their_ids(store):
+    """By another way than the other queries: the times of arrival need not be in the order of the ids."""
+    for number, minute in enumerate([5, 1, 4, 2, 3]):
+        record(store, body_of(text(f"wamid.{number}")), at=NOW + timedelta(minutes=minute))
+    for delivery in claim(store):
+        finish(store, delivery)
+    until = Query(until=NOW + timedelta(minutes=4))
+    assert [event["message_id"] for event in store.find(until, limit=2, newest=True)] == ["wamid.3", "wamid.4"]
+    assert [event["message_id"] for event in store.find(until, limit=2)] == ["wamid.1", "wamid.3"]
+
+
 # -- claims
 
 

@@ -149,6 +149,7 @@ HTML = {"body": "<html>Sorry</html>", "type": "text/html"}
             "unavailable",
             0,
         ),
+        ({"status": 400, "body": '{"code":"","message":""}'}, "unavailable", None),
         ({"status": 503, "body": '{"code":"PGRST002","message":"loading"}'}, "unavailable", None),
         ({"status": 504, "body": '{"code":"PGRST003","message":"pool"}'}, "unavailable", None),
         ({"status": 500, "body": ""}, "unavailable", None),

@@ -18,6 +18,7 @@ from .handlers import builtin, load_registry
 from .networks import Networks
 from .signature import key_label
 from .stores import open_store, shown
+from .stores.checks import checks
 
 _SQLITE_NEEDED = (3, 32, 0)  # generated columns came with 3.31, iif() with 3.32
 _LEAST_FREE = 100 * 2**20
@@ -39,6 +40,8 @@ def examine(store_url: str, handlers: str | None, env: Mapping[str, str] = os.en
     yield _attempt("verify token", lambda: _token(env))
     yield from _secret_files(env)
     yield _attempt("store", lambda: _store(store_url))
+    for check in checks(store_url, env):
+        yield CheckResult(*check)
     yield from _rotation(store_url, env)
     yield from _disk(store_url)
     yield _attempt("handlers", lambda: _handlers(handlers))

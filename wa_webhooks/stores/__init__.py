@@ -18,8 +18,8 @@ def open_store(url: str, *, busy_timeout: float = 2.0, front: bool = False, crea
     """Open the store that `url` names: `sqlite:PATH`, `postgresql://...`, or `supabase`.
 
     `sqlite::memory:` is forgotten when it is closed; `supabase` is the project that the environment names.
-    A new store gets its schema; one of an older version is brought up to date. A store is for one thread; open another
-    for the next. `busy_timeout` is how long, in seconds, to wait for another writer. `front` leaves
+    A new store gets its schema; one of an older version is brought up to date. A store is for one thread; open
+    another for the next. `busy_timeout` is how long, in seconds, to wait for another writer. `front` leaves
     checkpoints to the workers, for a receiver that has some. Without `create` the store must exist.
 
     Raises:

@@ -142,7 +142,7 @@ def refusal(status: int, body: bytes) -> StoreError:
     """Return the error for an answer: by the code in it if it has one, else by its status."""
     told = _json(body)
     code, said = str(told.get("code") or ""), str(told.get("message") or "no reason given")
-    if code.startswith(_UNREADY):
+    if code.startswith(_UNREADY) or told.get("code") == "":  # it has lost the database in the middle
         return StoreUnavailableError(f"the {NAME} store cannot do it now ({code}): {said}")
     if code.startswith(_LACKING):
         return SchemaMismatchError(f"the {NAME} store lacks something ({code}): {said}", hint=HOW_TO_APPLY)

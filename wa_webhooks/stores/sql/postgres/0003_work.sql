@@ -4,10 +4,20 @@
 -- of which that is so.
 create function public.wa_internal_account(body bytea) returns text
   language plpgsql immutable set search_path = '' as $$
+declare
+  -- By positions: a regular expression takes ten times as long, and this is on the receiver's path.
+  start text := encode(substring(body from 1 for 300), 'escape');
+  entry constant integer := strpos(start, '"entry"');
+  id integer;
 begin
-  return coalesce(
-    substring(encode(substring(body from 1 for 300), 'escape')
-              from '"entry"\s*:\s*\[\s*\{\s*(?:"time"\s*:\s*[0-9]+\s*,\s*)?"id"\s*:\s*"([^"\\]{1,64})"'), '');
+  start := substr(start, entry);
+  id := strpos(start, '"id"');
+  if entry = 0 or id = 0 or strpos(left(start, id), ']') > 0 then
+    return '';
+  end if;
+  start := ltrim(substr(start, id + 4), E': \t\r\n');
+  start := case when left(start, 1) = '"' then split_part(substr(start, 2), '"', 1) else '' end;
+  return case when length(start) <= 64 and strpos(start, '\') = 0 then start else '' end;
 end $$;
 
 -- {"deliveries": [{body: base64, headers, source, source_ip, received_at, signature_key, run_id, nonce}]} -> {"ids"}

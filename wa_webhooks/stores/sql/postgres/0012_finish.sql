@@ -21,7 +21,7 @@ returns boolean language sql immutable set search_path = '' as $$
 $$;
 
 create function public.wa_finish(args jsonb)
-returns jsonb language plpgsql set search_path = '' as $$
+returns jsonb language plpgsql set search_path = '' set jit = off as $$  -- to compile them takes longer than to run them
 declare
   v_now constant timestamptz := (args ->> 'now')::timestamptz;
   v_version constant text := args ->> 'handler_version';
