@@ -40,7 +40,8 @@ def test_the_wheel_holds_the_sql_and_nothing_called_cli(tmp_path):
         "wa_hooks_cli",
         f"wa_hooks-{wa_webhooks.__version__}.dist-info",
     }
-    sql = {str(file.relative_to(ROOT)) for file in (ROOT / "wa_webhooks").rglob("*.sql")}
+    shipped = [file for kind in ("sql", "ts") for file in (ROOT / "wa_webhooks").rglob(f"*.{kind}")]
+    sql = {str(file.relative_to(ROOT)) for file in shipped}
     python_files = {str(file.relative_to(ROOT)) for file in (ROOT / "wa_webhooks").rglob("*.py")}
     commands = {f"wa_hooks_cli/{file.name}" for file in (ROOT / "cli").glob("*.py")}
     assert sql | python_files | commands | {"wa_webhooks/py.typed"} <= set(names)
