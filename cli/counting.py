@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from . import options, render, waiting
+from wa_webhooks.errors import StoreError
+
+from . import options, render, spooling, waiting
 from .options import JsonOption, StoreOption
+from .spooling import SpoolLimitOption, SpoolOption
+
+if TYPE_CHECKING:
+    from wa_webhooks.spool import Standing
 
 
 def register(app: typer.Typer) -> None:
@@ -16,19 +23,28 @@ def register(app: typer.Typer) -> None:
     app.command()(stats)
 
 
-def stats(store: StoreOption = options.DEFAULT_STORE_URL, json: JsonOption = False) -> int:
+def stats(
+    store: StoreOption = options.DEFAULT_STORE_URL,
+    spool: SpoolOption = spooling.DEFAULT_SPOOL,
+    spool_limit: SpoolLimitOption = spooling.DEFAULT_SPOOL_MIB,
+    json: JsonOption = False,
+) -> int:
     """Count what there is, and what waits.
 
-    Also what was refused, and which app secrets signed when.
+    Also what was refused, which app secrets signed when, and what this machine's spool holds, also while the store
+    cannot be reached.
     """
     from wa_webhooks import rotation
 
-    opened = waiting.open_store(store)
+    spooled = spooling.standing(spool, store, spool_limit)
     try:
-        counts = opened.counts()
-        refused = opened.rejection_counts(since=datetime.now(UTC) - timedelta(days=1))
-    finally:
-        opened.close()
+        counts, refused = _counted(store)
+    except StoreError:
+        if spooled:
+            _show_spool(spooled, json=json)
+        raise
+    if spooled:
+        counts["spool"] = asdict(spooled)
     counts["app_secrets"] = rotation.standing(counts["app_secrets"], _app_secrets())
     counts["lag_seconds"] = _lag(counts["oldest_waiting"])
     counts["rejections"] = {"total": refused["total"], "last_24h": refused["by_cause"], "last_at": refused["last_at"]}
@@ -37,6 +53,22 @@ def stats(store: StoreOption = options.DEFAULT_STORE_URL, json: JsonOption = Fal
     else:
         _show(counts)
     return 0
+
+
+def _counted(store: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the store counts, and what it counts of rejections."""
+    opened = waiting.open_store(store)
+    try:
+        return opened.counts(), opened.rejection_counts(since=datetime.now(UTC) - timedelta(days=1))
+    finally:
+        opened.close()
+
+
+def _show_spool(spooled: Standing, *, json: bool) -> None:
+    if json:
+        render.line({"spool": asdict(spooled)})
+    else:
+        render.facts("spool", asdict(spooled))
 
 
 def _lag(oldest: str | None) -> float:
@@ -60,6 +92,8 @@ def _app_secrets() -> tuple[str, ...] | None:
 
 def _show(counts: dict[str, Any]) -> None:
     events = counts["events"]
+    if spooled := counts.get("spool"):
+        render.facts("spool", spooled)
     by_type = sorted(events.pop("by_type").items(), key=lambda pair: (-pair[1], pair[0]))
     render.facts("waiting", _waiting(counts, events) or {"nothing": "everything recorded is processed"})
     render.facts("events", events)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from . import options
+from . import options, spooling
 from .options import (
     AccountsOption,
     AttemptsOption,
@@ -21,6 +21,7 @@ from .options import (
     RetryBaseOption,
     StoreOption,
 )
+from .spooling import NoSpoolOption, SpoolLimitOption, SpoolOption
 
 if TYPE_CHECKING:
     from wa_webhooks.networks import Networks
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 _FRONT_PATIENCE = 5.0
 """Seconds to wait for the write lock before a delivery is answered 503."""
+_IN_FLIGHT = 4
+"""Appends to a store over a network, of a receiver without a spool."""
 _FORWARDED = ("x-forwarded-for", "forwarded")
 _META_CLIENT = "client.webhooks.fbclientcerts.com"
 
@@ -139,6 +142,9 @@ def serve(
     max_body: MaxBodyOption = 4_000_000,
     max_connections: MaxConnectionsOption = 4000,
     max_per_address: MaxPerAddressOption = 1000,
+    spool: SpoolOption = spooling.DEFAULT_SPOOL,
+    no_spool: NoSpoolOption = False,
+    spool_limit: SpoolLimitOption = spooling.DEFAULT_SPOOL_MIB,
     allow_networks: NetworksOption = None,
     trust_proxies: ProxiesOption = None,
     forwarded_header: ForwardedOption = _FORWARDED[0],
@@ -159,6 +165,9 @@ def serve(
     Needs WHATSAPP_APP_SECRET; WHATSAPP_VERIFY_TOKEN to answer Meta's verification of the callback URL.
     GET /healthz says that it is alive, GET /readyz that it can record. SIGTERM drains and exits 0. SIGHUP reads
     secrets, networks and certificates again.
+
+    With a store over a network, deliveries are answered once they are in the --spool on this machine's disk, and sent
+    to the store from there, so that it may be down for a while.
     """
     import logging
 
@@ -193,15 +202,19 @@ def serve(
         shown = f"{'https' if tls_cert else 'http'}://{f'[{at}]' if ':' in at else at}:{on}{path}"
         into = stores.shown(store)
         said = {"event": "listening", "host": at, "port": on, "path": path, "store": into, "pid": os.getpid()}
-        logs.say(f"listening on {shown}, recording into {into}", said)
+        logs.say(f"listening on {shown}, recording into {into}{f', by way of {spool}' if spools else ''}", said)
         if settings.verify_token() is None:
             logger.warning("no verify token is set: Meta's check of the callback URL will be refused")
 
     logs.configure(log_level)
     logger = logging.getLogger(__name__)
+    remote = stores.is_remote(store)
+    spools = remote and not no_spool
     served = serving.Serving(
         configure=configure,
-        open_front=partial(stores.open_store, store, front=True, busy_timeout=_FRONT_PATIENCE),
+        open_spool=partial(spooling.open_spool, spool, store, spool_limit) if spools else None,
+        in_flight=_IN_FLIGHT if remote else 1,
+        open_store=partial(stores.open_store, store, front=True, busy_timeout=_FRONT_PATIENCE),
         open_pipeline=open_pipeline,
         processes=processes,
         workers=workers,

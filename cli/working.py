@@ -55,7 +55,7 @@ def work(
     """
     import logging
 
-    from wa_webhooks import worker
+    from wa_webhooks import stores, worker
 
     from . import logs
 
@@ -86,7 +86,7 @@ def work(
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, on_signal)
-        logger.info("working", extra={"store": store, "handlers": handlers or "built in"})
+        logger.info("working", extra={"store": stores.shown(store), "handlers": handlers or "built in"})
         worker.work(pipeline, stop, poll=poll)
         logger.info("stopped")
     finally:

@@ -26,8 +26,9 @@ select n, 'A' || n % 50, 300, '-infinity', timestamptz '2026-01-01' + n * interv
   from generate_series({first}, {last}) n;
 """
 EVENTS = """
-insert into public.wa_events (id, tipo_evento, payload_original, fecha_recepcion, event_key, digest, delivery_id,
-  position, event_at, account_id, phone_number_id, message_id, state, attempts, error, error_class, lead_id, handled_by)
+insert into public.wa_events (id, tipo_evento, payload_original, fecha_recepcion, event_key, digest,
+  delivery_id, position, event_at, account_id, phone_number_id, message_id, state, attempts, error, error_class,
+  lead_id, handled_by)
 select n,
        (array['message.text', 'status.sent', 'status.delivered', 'status.read', 'message.image'])[1 + n % 5],
        json_build_object('object', 'whatsapp_business_account', 'text', repeat('y', 200)),
@@ -49,7 +50,8 @@ def fill(db, events):
     db.execute("set session_replication_role = replica; set maintenance_work_mem = '1GB'")
     kept = db.execute("""
         select indexname, indexdef from pg_indexes i
-         where schemaname = 'public' and tablename in ('wa_deliveries', 'wa_delivery_work', 'wa_events', 'wa_attempts')
+         where schemaname = 'public'
+           and tablename in ('wa_deliveries', 'wa_delivery_work', 'wa_events', 'wa_attempts')
            and not exists (select from pg_constraint c where c.conname = i.indexname)""").fetchall()
     for name, _ in kept:
         db.execute(f"drop index public.{name}")

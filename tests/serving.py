@@ -147,7 +147,8 @@ def locked(path):
 class InThread:
     """A receiver on a loop in a thread: `port`, what it is made of, and how many connections have `ended`."""
 
-    def __init__(self, store, settings):
+    def __init__(self, store, settings, standing):
+        self._standing = standing
         self._settings = settings
         self._store = store
         self.ended = 0
@@ -158,7 +159,7 @@ class InThread:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self.recorder = Recorder(self._store.append, lambda: None)
-        self.receiver = Receiver(self._settings, self.recorder, self._store)
+        self.receiver = Receiver(self._settings, self.recorder, self._store, standing=self._standing)
         server = await self._loop.create_server(self._connection, "127.0.0.1", 0, backlog=1024)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
@@ -195,9 +196,9 @@ class InThread:
 
 
 @contextlib.contextmanager
-def receiving(store, **settings):
+def receiving(store, *, standing=lambda: "", **settings):
     """A receiver over `store` in a thread; `settings` are `Settings`."""
-    made = InThread(store, Settings(**{"app_secrets": (SECRET,), "verify_token": TOKEN, **settings}))
+    made = InThread(store, Settings(**{"app_secrets": (SECRET,), "verify_token": TOKEN, **settings}), standing)
     made.start()
     try:
         yield made
@@ -244,7 +245,9 @@ class Process:
 
 
 def serve_command(store, *options):
-    return [sys.executable, "-m", "wa_hooks_cli", "serve", "--port", "0", "--store", f"sqlite:{store}", *options]
+    """`store` is a path, or the URL of another kind of store."""
+    url = store if "://" in str(store) else f"sqlite:{store}"
+    return [sys.executable, "-m", "wa_hooks_cli", "serve", "--port", "0", "--store", url, *options]
 
 
 def serve_environment(**changes):

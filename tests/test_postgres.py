@@ -1,5 +1,9 @@
 """What the Postgres store promises beyond the contract: many at once, a log for ever, no word of passwords."""
 
+import contextlib
+import os
+import subprocess
+import sys
 import threading
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -142,6 +146,17 @@ def test_rejections_follow_one_another_without_gaps(backend, store, other):
     for thread in threads:
         thread.join()
     assert [row["id"] for row in store.rejections(limit=100)] == list(range(1, 61))
+
+
+def test_the_newest_before_a_time_come_in_the_order_of_their_ids(store):
+    """By another way than the other queries: the times of arrival need not be in the order of the ids."""
+    for number, minute in enumerate([5, 1, 4, 2, 3]):
+        record(store, body_of(text(f"wamid.{number}")), at=NOW + timedelta(minutes=minute))
+    for delivery in claim(store):
+        finish(store, delivery)
+    until = Query(until=NOW + timedelta(minutes=4))
+    assert [event["message_id"] for event in store.find(until, limit=2, newest=True)] == ["wamid.3", "wamid.4"]
+    assert [event["message_id"] for event in store.find(until, limit=2)] == ["wamid.1", "wamid.3"]
 
 
 # -- claims
@@ -337,6 +352,26 @@ def test_what_is_no_url_is_told_without_saying_it(url):
 )
 def test_a_store_is_shown_without_its_password(url, shown):
     assert stores.shown(url) == shown
+
+
+@pytest.mark.parametrize("command", ["work", "doctor", "stats", "tail-log", "replay -"])
+def test_no_command_says_a_password(backend, command):
+    url = backend.url.replace("postgres@", "postgres:hush@")
+    for store in (url, url.replace("/wa_hooks", "/none_"), url.replace("127.0.0.1", "[127.0.0.1")):
+        program = subprocess.Popen(
+            [sys.executable, "-m", "wa_hooks_cli", *command.split()],
+            env={"PATH": os.environ["PATH"], "WA_HOOKS_STORE": store},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            program.wait(2.0 if command == "work" else 30)
+        program.terminate()
+        said, _ = program.communicate()
+        assert said or command == "tail-log"
+        assert "hush" not in said
 
 
 def test_an_empty_database_is_looked_at_and_left_alone(backend):

@@ -18,10 +18,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from .errors import ConfigError, StoreError, WaHooksError
+from .errors import ConfigError, StoreError, StoreUnavailableError, WaHooksError
 from .pipeline import Pipeline
+from .receiver.direct import DirectRecorder
+from .receiver.front import Front
 from .receiver.recorder import Recorder
 from .receiver.server import Receiver, Settings
+from .spool import Sender, Spool
 from .stores.base import Store
 from .supervisor import Bell, Role, Supervisor
 from .worker import work
@@ -36,19 +39,31 @@ _GARBAGE = 20_000
 """New objects between two collections."""
 _OTHER_FILES = 64
 """Files that a receiver's process has open beside its connections, at most."""
+_STORE_PATIENCE = 2.0
+"""Seconds between a worker's tries to reach the store."""
 _PORT_PATIENCE = 1.0
 """Seconds to wait for the port of a receiver that was killed: its processes notice a moment later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """What to serve. Each process calls these itself; `configure` again at SIGHUP."""
+    """What to serve. Each process calls these itself; `configure` again at SIGHUP.
+
+    Receivers record into the store of `open_store`: into the spool first, where there is an `open_spool`, or else
+    with `in_flight` appends at a time, if more than one.
+    """
 
     configure: Callable[[], Settings]
-    open_front: Callable[[], Store]
+    open_store: Callable[[], Store]
     open_pipeline: Callable[[], Pipeline]
+    open_spool: Callable[..., Spool] | None = None
+    in_flight: int = 1
     processes: int = 1
     workers: int = 1
+
+    def open_front(self) -> Front:
+        """Open what receivers record into."""
+        return self.open_spool() if self.open_spool else self.open_store()
 
 
 def serve(serving: Serving, *, host: str, port: int, listening: Callable[[str, int], None]) -> int:
@@ -63,19 +78,33 @@ def serve(serving: Serving, *, host: str, port: int, listening: Callable[[str, i
     _raise_open_files()
     serving.configure()  # here, so that what is wrong ends the command
     serving.open_front().close()
-    if serving.workers:
-        serving.open_pipeline().store.close()
+    _try_store(serving)
     sockets = listen(host, port, serving.processes)
     bell = Bell()
+    filled = Bell() if serving.open_spool else bell  # what has been recorded is for the sender first
     told = partial(listening, *sockets[0][0].getsockname()[:2])
     receivers = [
-        Role("receiver", partial(_receive, serving, mine, bell, maintains=mine is sockets[0])) for mine in sockets
+        Role("receiver", partial(_receive, serving, mine, filled, maintains=mine is sockets[0])) for mine in sockets
     ]
+    senders = [Role("sender", partial(_send, serving, filled, bell))] if serving.open_spool else []
     workers = [Role("worker", partial(_work, serving, bell))] * serving.workers
-    if serving.processes == 1 and not workers:
+    if serving.processes == 1 and not (senders or workers):
         told()
         return _receive(serving, sockets[0], bell, None, maintains=True)
-    return Supervisor([*receivers, *workers]).run(told)
+    return Supervisor([*receivers, *senders, *workers]).run(told)
+
+
+def _try_store(serving: Serving) -> None:
+    """Open what workers and the sender will open, so that what is wrong ends the command; unless it may pass."""
+    try:
+        if serving.workers:
+            serving.open_pipeline().store.close()
+        elif serving.open_spool:
+            serving.open_store().close()
+    except StoreUnavailableError as exc:
+        if not serving.open_spool:
+            raise
+        logger.warning("the store cannot be used, deliveries are spooled until it can: %s", exc)
 
 
 def _raise_open_files() -> None:
@@ -133,7 +162,7 @@ def _receive(
 
 async def _serve(
     serving: Serving,
-    front: Store,
+    front: Front,
     sockets: Sequence[socket.socket],
     bell: Bell,
     lifeline: int | None,
@@ -149,8 +178,10 @@ async def _serve(
     else:
         loop.add_reader(lifeline, _settle, stopped_by, signal.SIGTERM)
     loop.set_exception_handler(_AcceptFailures())
-    recorder = Recorder(front.append, bell.ring if serving.workers else lambda: None)
-    receiver = Receiver(_room(serving.configure()), recorder, front)
+    rings = serving.workers or serving.open_spool
+    recorder = _recorder(serving, front, bell.ring if rings else lambda: None)
+    standing = (lambda: front.standing().told()) if isinstance(front, Spool) else (lambda: "")
+    receiver = Receiver(_room(serving.configure()), recorder, front, standing=standing)
     loop.add_signal_handler(signal.SIGHUP, _configure_again, receiver, serving.configure)
     # What is there by now stays: the collector need not look at it again and again, in a request's time.
     gc.collect()
@@ -177,6 +208,14 @@ async def _serve(
     return by if lifeline is None else 0
 
 
+def _recorder(serving: Serving, front: Front, recorded: Callable[[], None]) -> Recorder:
+    if serving.open_spool:
+        return Recorder(front.append, recorded, said="spooled")
+    if serving.in_flight > 1:
+        return DirectRecorder(front, recorded, open_store=serving.open_store, in_flight=serving.in_flight)
+    return Recorder(front.append, recorded)
+
+
 def _settle(future: asyncio.Future[int], value: int) -> None:
     if not future.done():
         future.set_result(value)
@@ -191,7 +230,7 @@ def _configure_again(receiver: Receiver, configure: Callable[[], Settings]) -> N
         logger.info("settings read again")
 
 
-def _maintain(open_store: Callable[[], Store], ended: threading.Event) -> None:
+def _maintain(open_store: Callable[[], Front], ended: threading.Event) -> None:
     with closing(open_store()) as store:
         while not ended.wait(_MAINTENANCE):
             try:
@@ -234,8 +273,44 @@ def _work(serving: Serving, bell: Bell, lifeline: int) -> int:
         if not bell.wait(seconds, lifeline):
             stop.set()
 
-    pipeline = serving.open_pipeline()
+    pipeline = _once_there(serving.open_pipeline, stop) if serving.open_spool else serving.open_pipeline()
+    if pipeline is None:
+        return 0
     pipeline.sleep = stop.wait  # a pause between tries must not hold up the end
     with closing(pipeline.store):
         work(pipeline, stop, wait=wait)
+    return 0
+
+
+def _once_there(open_pipeline: Callable[[], Pipeline], stop: threading.Event) -> Pipeline | None:
+    """Return the pipeline once its store can be reached; None if it is time to stop before that."""
+    while not stop.is_set():
+        try:
+            return open_pipeline()
+        except StoreUnavailableError as exc:
+            logger.info("waiting for the store: %s", exc)
+            stop.wait(_STORE_PATIENCE)
+    return None
+
+
+# -- the process that sends what is spooled
+
+
+def _send(serving: Serving, filled: Bell, bell: Bell, lifeline: int) -> int:
+    assert serving.open_spool  # noqa: S101 - else there is nothing to send
+    stop = threading.Event()
+
+    def end(*_: object) -> None:
+        stop.set()
+        filled.ring()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def wait(seconds: float) -> bool:
+        return filled.wait(seconds, lifeline) and not stop.is_set()
+
+    with closing(serving.open_spool(bounded=False)) as spool:
+        arrived = bell.ring if serving.workers else lambda: None
+        Sender(spool, serving.open_store, arrived=arrived, wake=filled.ring).run(wait)
     return 0

@@ -8,10 +8,10 @@ import math
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Protocol
 
 from ..errors import StoreError
 from ..stores.base import Delivery
+from .front import Append
 
 logger = logging.getLogger(__name__)
 
@@ -28,26 +28,22 @@ _DISTRUST = 0.25
 
 Done = Callable[[StoreError | None], None]
 """Called in the loop, with what went wrong."""
-_Waiting = tuple[Delivery, Done]
-
-
-class Append(Protocol):
-    """`Store.append`."""
-
-    def __call__(self, deliveries: Sequence[Delivery], *, wait: bool = True) -> list[int]:
-        """Record deliveries and return their ids."""
-        ...
+Waiting = tuple[Delivery, Done]
 
 
 class Recorder:
     """Appends deliveries to a store, many at a time: on the loop if that is quick, else on a thread."""
 
-    def __init__(self, append: Append, recorded: Callable[[], None]) -> None:
-        """`append` is `Store.append`; `recorded` is called after each commit. Needs a running loop."""
+    def __init__(self, append: Append, recorded: Callable[[], None], *, said: str = "recorded") -> None:
+        """`append` is `Store.append`; `recorded` is called after each commit. Needs a running loop.
+
+        `said` is what the log says of deliveries.
+        """
+        self._said = said
         self._append = append
         self._recorded = recorded
         self._loop = asyncio.get_running_loop()
-        self._gathered: list[_Waiting] = []
+        self._gathered: list[Waiting] = []
         self._committing = False
         self._distrusts_until = 0.0
         self._ended = -math.inf
@@ -56,7 +52,7 @@ class Recorder:
         """How many connections may be about to send: while all of them wait, nothing more can come in."""
         self._told: dict[int, str | None] = {}
         self._telling: asyncio.TimerHandle | None = None
-        self._tasks: SimpleQueue[list[_Waiting] | Callable[[], None]] = SimpleQueue()
+        self._tasks: SimpleQueue[list[Waiting] | Callable[[], None]] = SimpleQueue()
         self._open = True
         self._connection = Lock()  # the store's: whoever uses it holds this
         self._thread = Thread(target=self._work, name="wa-hooks-recorder", daemon=True)
@@ -89,7 +85,7 @@ class Recorder:
         if batch and not self._commit_at_once(batch):
             self._tasks.put(batch)
 
-    def _commit_at_once(self, batch: list[_Waiting]) -> bool:
+    def _commit_at_once(self, batch: list[Waiting]) -> bool:
         """Commit here on the loop, where nothing is in the way; return whether that went well.
 
         A fast disk takes less time than handing over to a thread and back. After a slow one, and whatever goes wrong,
@@ -107,16 +103,20 @@ class Recorder:
         if self._loop.time() - began > _SLOW:
             self._distrusts_until = began + _DISTRUST
         self._tell(batch, ids)
-        self._answer(batch, None)
+        self._go_on(batch, None)
         return True
 
-    def _answer(self, batch: list[_Waiting], error: StoreError | None) -> None:
-        self._ended = self._loop.time()
+    def _answer(self, batch: list[Waiting], error: StoreError | None) -> None:
         for _, done in batch:
             try:
                 done(error)
             except Exception:
                 logger.exception("a connection failed")
+
+    def _go_on(self, batch: list[Waiting], error: StoreError | None) -> None:
+        """Answer, and commit what has come in meanwhile."""
+        self._ended = self._loop.time()
+        self._answer(batch, error)
         if self._gathered:
             self._loop.call_soon(self._hand_over, 0)
         else:
@@ -154,18 +154,18 @@ class Recorder:
                 except Exception:
                     logger.exception("a task of the recorder failed")
 
-    def _commit(self, batch: list[_Waiting]) -> None:
+    def _commit(self, batch: list[Waiting]) -> None:
         error: StoreError | None = None
         try:
             ids = self._append([delivery for delivery, _ in batch])
         except Exception as exc:  # noqa: BLE001 - whatever it is, nothing of the batch is recorded
             error = exc if isinstance(exc, StoreError) else StoreError(f"not recorded: {exc!r}")
             logger.warning("not recorded: %s", error, extra={"deliveries": len(batch)})
-        self._loop.call_soon_threadsafe(self._answer, batch, error)
+        self._loop.call_soon_threadsafe(self._go_on, batch, error)
         if error is None:
             self._loop.call_soon_threadsafe(self._tell, batch, ids)
 
-    def _tell(self, batch: list[_Waiting], ids: Sequence[int]) -> None:
+    def _tell(self, batch: list[Waiting], ids: Sequence[int]) -> None:
         self._recorded()
         self._told.update(zip(ids, [delivery.headers.get("x-request-id") for delivery, _ in batch], strict=True))
         if len(self._told) >= _MOST_TOLD:
@@ -179,7 +179,7 @@ class Recorder:
             self._telling.cancel()
             self._telling = None
         if self._told:
-            logger.info("recorded", extra={"deliveries": self._told})
+            logger.info(self._said, extra={"deliveries": self._told})
             self._told = {}
 
     async def close(self) -> None:

@@ -7,7 +7,8 @@ from collections import Counter
 from datetime import UTC, datetime
 
 from ..errors import StoreError
-from ..stores.base import Rejection, Store
+from ..stores.base import Rejection
+from .front import Front
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ _MOST_KEPT = 100
 class Rejections:
     """Rejections since the last flush."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Front) -> None:
         """`store` is used by `flush` alone."""
         self._store = store
         self._kept: list[Rejection] = []

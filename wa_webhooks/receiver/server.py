@@ -17,7 +17,7 @@ import logging
 import re
 import secrets
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -30,7 +30,8 @@ from ..http.crowd import Crowd
 from ..http.protocol import Answer, Head, Refusal, naming
 from ..networks import Networks, certificate_names, client_address, subject_name
 from ..pipeline import KEPT_HEADERS, receive
-from ..stores.base import Rejection, Store
+from ..stores.base import Rejection
+from .front import Front
 from .recorder import Recorder
 from .rejections import Rejections
 
@@ -81,15 +82,21 @@ class Settings:
 class Receiver:
     """Answers requests over one store's recorder."""
 
-    def __init__(self, settings: Settings, recorder: Recorder, store: Store) -> None:
-        """`store` is used through the recorder alone, which knows who may use its connection."""
+    def __init__(
+        self, settings: Settings, recorder: Recorder, store: Front, *, standing: Callable[[], str] = lambda: ""
+    ) -> None:
+        """`store` is used through the recorder alone, which knows who may use its connection.
+
+        Likewise `standing`, which says what there is to say beside that it is ready.
+        """
+        self._standing = standing
         self.closing = False
         # One for all connections: what comes in is taken out of it at once. One made for each read costs more than
         # all the rest of a request.
         self.inbox = memoryview(bytearray(_INBOX))
         self._recorder = recorder
         self._store = store
-        self._probe: asyncio.Task[None] | None = None
+        self._probe: asyncio.Task[str] | None = None
         self._process = secrets.token_hex(4)
         self._numbers = itertools.count(1)
         self._crowd = Crowd(
@@ -206,8 +213,19 @@ class Receiver:
     def _check_readiness(self, connection: Connection) -> None:
         # However many ask, one check is under way: they must not queue before deliveries on the recorder's thread.
         if self._probe is None or self._probe.done():
-            self._probe = asyncio.ensure_future(self._recorder.run(self._store.check_writable))
+            self._probe = asyncio.ensure_future(self._ready())
         self._probe.add_done_callback(lambda probe: connection.answer(_readiness(probe)))
+
+    async def _ready(self) -> str:
+        """Return what to say beside that it is ready; raise why it is not."""
+        told: list[str] = []
+
+        def check() -> None:
+            self._store.check_writable()
+            told.append(self._standing())
+
+        await self._recorder.run(check)
+        return told[0]
 
     # -- the rest
 
@@ -258,10 +276,11 @@ class Receiver:
         self._recorder.post(self._rejections.flush)
 
 
-def _readiness(probe: asyncio.Task[None]) -> Answer:
+def _readiness(probe: asyncio.Task[str]) -> Answer:
     error = None if probe.cancelled() else probe.exception()
     if error is None:
-        return Answer(text="ready\n")
+        told = "" if probe.cancelled() else probe.result()
+        return Answer(text=f"ready, {told}\n" if told else "ready\n")
     logger.warning("not ready: %s", error)
     status = error.http_status if isinstance(error, StoreError) else 503
     return Answer(status=HTTPStatus(status), text="Deliveries cannot be recorded.\n")

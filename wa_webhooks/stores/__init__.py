@@ -7,8 +7,9 @@ import re
 from ..errors import ConfigError
 from .base import Store
 
-__all__ = ["Store", "open_store", "shown"]
+__all__ = ["Store", "is_remote", "open_store", "shown"]
 
+_REMOTE = frozenset({"supabase", "postgres", "postgresql"})
 _PASSWORD = re.compile(r"(?<=://)([^:/@?]*):.*@|(?<=password=)[^&]*")
 _HINT = "Set WA_HOOKS_STORE or --store to sqlite:PATH, supabase or postgresql://USER@HOST/DATABASE."
 
@@ -39,6 +40,11 @@ def open_store(url: str, *, busy_timeout: float = 2.0, front: bool = False, crea
 
         return open_supabase(busy_timeout=busy_timeout, front=front)
     raise ConfigError(f"{scheme!r} names no store", hint=_HINT)
+
+
+def is_remote(url: str) -> bool:
+    """Whether the store that `url` names is reached over a network, which may be down when a file would not."""
+    return url.partition(":")[0] in _REMOTE
 
 
 def shown(url: str) -> str:

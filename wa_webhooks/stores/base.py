@@ -391,7 +391,8 @@ class Store(Protocol):
         """Return how much of everything there is; keys as in `wa-hooks stats --json`.
 
         `app_secrets` are those that signed deliveries, the last used first: `label`, `deliveries`, and the times of
-        arrival `first_at` and `last_at`.
+        arrival `first_at` and `last_at`. A store for many machines has `workers`, the last seen first: `name`,
+        `seen_at`, and how many `deliveries` and `events` they have leased, `until` when.
         """
         ...
 

@@ -9,6 +9,8 @@ others (`plain`).
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -57,7 +59,12 @@ _ROUNDS = {"messages": ("phone_number_id", "wamid"), "calls": ("phone_number_id"
 """The tables of which one statement takes one row of a thing: the next one of the same goes to the next round."""
 _LAST = {"statuses": (), "account_events": (), "lead_events": ("topic", "ident")}
 """The tables of which an event has one row each: the last that it tells counts."""
+_TIMES = frozenset({"at", "started_at", "ended_at"})
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{15}Z")
+"""As `to_text` writes it. Postgres would take other words for times too: yesterday, say."""
 _LARGEST = 2**63
+_LONGEST_INDEXED = 600
+"""Characters: an index of Postgres takes 2,700 bytes."""
 
 
 class Finishing(Calls):
@@ -199,15 +206,15 @@ class _Rows:
             "plain": True,
             "payload": payload,
             "received_at": to_text(claimed.received_at),
-            "key": storable(event.key),
+            "key": _indexed(event.key),
             "digest": event.digest,
             "delivery_id": claimed.id,
             "position": event.position,
             "at": to_text(event.at),
-            "account_id": storable(event.account_id),
-            "phone_number_id": storable(event.phone_number_id),
-            "message_id": storable(event.message_id),
-            "call_id": storable(event.call_id),
+            "account_id": _indexed(event.account_id),
+            "phone_number_id": _indexed(event.phone_number_id),
+            "message_id": _indexed(event.message_id),
+            "call_id": _indexed(event.call_id),
         }
 
     def _place(self, people: Sequence[Row], changes: Sequence[tuple[str, Row]]) -> None:
@@ -251,6 +258,9 @@ def _change_row(kind: str, row: Row, digest: str, number: int, people: Mapping[s
     if kind == "message_seen":
         weigh_content(row)
     made = {name: value for name, value in row.items() if name not in _LEFT_OUT}
+    for name in _TIMES & made.keys():
+        if made[name] is not None and not (isinstance(made[name], str) and _TIME.fullmatch(made[name])):
+            raise TypeError(f"{name} is no time")
     made["place"] = number
     if person is not None:
         made["who"] = people[person.ident]
@@ -269,13 +279,16 @@ def _person_row(sighting: Sighting, number: int) -> Row:
     seen["person"], seen["place"] = seen["place"], number
     seen["parent"] = person.parent_bsuid
     seen["changed"] = previous is not None
+    made = _storable_row(seen)
     if previous is not None:
         known = (person, previous)
-        seen["names"] = [[kind, value] for who in known for kind, value in user_ids(who)]
-        seen["numbers"] = [[who.scope, who.number] for who in known if who.number]
-        seen["phones"] = [[who.scope, who.number, who.wa_id] for who in known if who.wa_id]
-        seen["old_number"], seen["new_number"] = previous.number, person.number
-    return _storable_row(seen)
+        made["names"] = [[kind, storable(value)] for who in known for kind, value in user_ids(who)]
+        made["numbers"] = [[storable(who.scope), storable(who.number)] for who in known if who.number]
+        made["phones"] = [
+            [storable(who.scope), storable(who.number), storable(who.wa_id)] for who in known if who.wa_id
+        ]
+        made["old_number"], made["new_number"] = storable(previous.number), storable(person.number)
+    return made
 
 
 def _storable_row(row: Mapping[str, Any]) -> Row:
@@ -289,8 +302,6 @@ def _storable_row(row: Mapping[str, Any]) -> Row:
             if not -_LARGEST <= value < _LARGEST:
                 raise OverflowError(f"{name} is too large a number")
             made[name] = value
-        elif kind is list:
-            made[name] = [[storable(part) for part in each] for each in value]
         elif value is not None:
             made[name] = _plain(name, value)
     return made
@@ -303,6 +314,14 @@ def _plain(name: str, value: Any) -> str | int | float:
     if isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
         return value
     raise TypeError(f"{name} cannot be {value!r:.40}")
+
+
+def _indexed(text: str | None) -> str | None:
+    """Return a text that is looked up: of one that no index takes, the beginning and what tells it from others."""
+    if text is None or len(text) <= _LONGEST_INDEXED:
+        return storable(text)
+    told = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{storable(text[: _LONGEST_INDEXED // 2])}~{told}"
 
 
 def _without_none(row: Row) -> Row:

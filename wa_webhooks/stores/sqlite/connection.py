@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ...errors import SchemaMismatchError, StoreError, StoreRejectedError, StoreUnavailableError
 from ..sqlfiles import migrations, statements
@@ -37,6 +37,9 @@ _PRIMARY = 0xFF
 class Connection:
     """What the verbs of the store stand on."""
 
+    schema: ClassVar[str] = BACKEND
+    """The folder of its migrations and statements."""
+
     def __init__(self, path: str, *, busy_timeout: float = 2.0, front: bool = False, create: bool = True) -> None:
         """Open `path` (`:memory:` for a store that is forgotten), migrating it as needed."""
         if not create and path != ":memory:" and not Path(path).exists():
@@ -44,7 +47,7 @@ class Connection:
         self.path = path
         self._patience = busy_timeout
         self._front = front
-        self._sql = statements(BACKEND)
+        self._sql = statements(self.schema)
         self._gate = Gate(None if path in (":memory:", TEMPORARY) else f"{path}-gate")
         with translated(path):
             # Statements are few and named; each is compiled once.
@@ -116,7 +119,7 @@ class Connection:
 
     def migrate(self) -> list[str]:
         """See `Store.migrate`. Each migration and the record of it are one transaction."""
-        known = migrations(BACKEND)
+        known = migrations(self.schema)
         names = [migration.name for migration in known]
         with translated(self.path):
             if self._applied() == names:
@@ -256,12 +259,12 @@ def translated(path: str) -> Iterator[None]:
         raise translate(exc, path) from exc
 
 
-def translate(exc: sqlite3.Error, path: str) -> StoreError:
-    """Return our error for one of sqlite3's, by its result code."""
+def translate(exc: sqlite3.Error, path: str, *, what: str = "store") -> StoreError:
+    """Return our error for one of sqlite3's, by its result code; `what` is the file."""
     code = getattr(exc, "sqlite_errorcode", None)
     family = code & _PRIMARY if code is not None else None
     kind, told, hint = _FAMILIES.get(family, (StoreRejectedError, f"refused: {exc}", None))
-    return kind(f"the store {path} {told}", hint=hint)
+    return kind(f"the {what} {path} {told}", hint=hint)
 
 
 def is_unavailable(exc: BaseException) -> bool:

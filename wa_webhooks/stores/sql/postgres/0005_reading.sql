@@ -98,6 +98,11 @@ begin
     if query ? 'after_id' then
       conditions := format('e.id <= %L::bigint and %s', public.wa_internal_settled('events'), conditions);
     end if;
+    if query ? 'until' and (args->>'newest')::boolean and query - 'since' - 'until' = '{}' then
+      -- By the index of times alone: on the way back by id, everything newer would have to be passed.
+      conditions := format('e.id = any (array(select e.id from public.wa_events e where %s
+                                               order by e.id + 0 desc limit %L::bigint))', conditions, args->>'limit');
+    end if;
     execute format($q$
       select coalesce(json_agg(row_to_json(f) order by f.id), '[]')
         from (select %s, (select max(a.id) from public.wa_attempts a where a.event_id = e.id and a.id <= %L::bigint)

@@ -17,7 +17,7 @@ end $$;
 -- Whether an error is the fault of what was to be written, and not of the database at this moment.
 create function public.wa_internal_is_refusal(p_state text)
 returns boolean language sql immutable set search_path = '' as $$
-  select left(p_state, 2) in ('21', '22', '23', '54', 'P0')
+  select left(p_state, 2) in ('0A', '21', '22', '23', '54', 'P0') or p_state = 'XX000'
 $$;
 
 create function public.wa_finish(args jsonb)
