@@ -40,6 +40,8 @@ def configure(level: str) -> None:
     if level.lower() not in _LEVELS:
         raise ConfigError(f"{level!r} is no log level", hint=f"Levels are {', '.join(_LEVELS)}.")
     logging.basicConfig(level=level.upper(), handlers=[_handler()], force=True)
+    # A line for every call over the network says nothing that ours do not; at debug level it does.
+    logging.getLogger("httpx").setLevel(logging.NOTSET if level.lower() == "debug" else logging.WARNING)
 
 
 def say(told: str, record: Mapping[str, object]) -> None:

@@ -8,11 +8,12 @@ from .claims import Claims
 from .copying import Copying
 from .finishing import Finishing
 from .reading import Reading
+from .rebuilding import Rebuilding
 from .rejecting import Rejecting
 from .runs import Runs
 
 __all__ = ["RpcStore", "Transport"]
 
 
-class RpcStore(Claims, Finishing, Runs, Reading, Rejecting, Copying):
+class RpcStore(Claims, Finishing, Runs, Reading, Rebuilding, Rejecting, Copying):
     """`Store` over a transport."""
