@@ -190,3 +190,18 @@ def test_the_default_cap_is_the_longest_retry():
 def test_a_policy_that_makes_no_sense_is_refused(silly):
     with pytest.raises(ConfigError):
         RetryPolicy(**silly)
+
+
+@pytest.mark.parametrize(("asked", "waits"), [(3.0, [3.0, 3.0]), (0.0, None), (None, None)])
+def test_the_other_side_is_left_alone_as_long_as_it_asks(asked, waits):
+    calls = Calls(*[StoreUnavailableError(retry_after=asked)] * 2)
+    assert calls.patiently() == "done"
+    assert calls.made == 3
+    assert waits is None or calls.waits == waits
+
+
+def test_nobody_is_kept_waiting_for_longer_than_a_few_seconds():
+    calls = Calls(StoreUnavailableError(retry_after=60))
+    with pytest.raises(StoreUnavailableError):
+        calls.patiently()
+    assert (calls.made, calls.waits) == (1, [])
