@@ -30,6 +30,9 @@ _AT_EXIT = 2.0
 _STDERR = 2
 _LINE_END = "\n"
 
+_CHATTY = ("httpx", "httpcore", "hpack")
+"""Loggers of other packages that tell of every request of a store over a network."""
+
 
 def configure(level: str) -> None:
     """Send the logs of wa-hooks to stderr. May be called again, also in a process that was forked.
@@ -40,8 +43,8 @@ def configure(level: str) -> None:
     if level.lower() not in _LEVELS:
         raise ConfigError(f"{level!r} is no log level", hint=f"Levels are {', '.join(_LEVELS)}.")
     logging.basicConfig(level=level.upper(), handlers=[_handler()], force=True)
-    # A line for every call over the network says nothing that ours do not; at debug level it does.
-    logging.getLogger("httpx").setLevel(logging.NOTSET if level.lower() == "debug" else logging.WARNING)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.DEBUG if level.lower() == "debug" else logging.WARNING)
 
 
 def say(told: str, record: Mapping[str, object]) -> None:

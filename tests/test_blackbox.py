@@ -281,6 +281,7 @@ def test_nothing_private_is_logged(receiver):
         assert private not in receiver.log()
     if hasattr(receiver, "project"):
         assert receiver.project.secret_key not in receiver.log()
+        assert "HTTP Request" not in receiver.log()
 
 
 def test_what_it_recorded_is_processed_by_a_worker(receiver, tmp_path):
