@@ -4,6 +4,7 @@ import contextlib
 import json
 import sqlite3
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -47,7 +48,7 @@ def of(business, number):
 class Sending:
     """A sender in a thread, with a connection of its own to the spool."""
 
-    def __init__(self, tmp_path, remote, **options):
+    def __init__(self, tmp_path, remote, opened_as=lambda store: store, **options):
         self._stop, self._woken = threading.Event(), threading.Event()
         self.arrived = 0
 
@@ -60,7 +61,7 @@ class Sending:
             with contextlib.closing(opened(tmp_path, bounded=False)) as spool:
                 sender = Sender(
                     spool,
-                    lambda: open_store(f"sqlite:{remote}", busy_timeout=0.05),
+                    lambda: opened_as(open_store(f"sqlite:{remote}", busy_timeout=0.05)),
                     wake=self._woken.set,
                     arrived=self._count,
                     **options,
@@ -204,6 +205,33 @@ def test_what_is_spooled_arrives_in_the_order_of_each_business(tmp_path, spool, 
     assert sorted(bodies) == sorted(each.body for each in sent)
     bodies.remove(b"not JSON")
     assert by_business(bodies) == by_business([each.body for each in sent if each.body != b"not JSON"])
+
+
+class Hesitating:
+    """A store that takes its time for one delivery."""
+
+    def __init__(self, store, over):
+        self._store, self._over = store, over
+
+    def append(self, deliveries, **options):
+        if self._over.body in [each.body for each in deliveries]:
+            time.sleep(0.3)
+        return self._store.append(deliveries, **options)
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("before", [0, 20])
+def test_what_tells_of_several_businesses_holds_up_all_of_them(tmp_path, spool, remote, before):
+    names = [f"business-{number}" for number in range(7)]
+    crossing = of(tuple(names), before)
+    after = [of(names[number % 7], number) for number in range(before + 1, before + 100)]
+    sent = [*(of(names[number % 7], number) for number in range(before)), crossing, *after]
+    spool.append(sent)
+    with Sending(tmp_path, remote, opened_as=lambda store: Hesitating(store, crossing)):
+        until(lambda: not spool.standing().deliveries)
+    assert by_business(recorded(remote)) == by_business([each.body for each in sent])
 
 
 def test_what_arrives_is_what_was_received(tmp_path, spool, remote):

@@ -64,6 +64,7 @@ class Sender:
         self._cursor = 0
         self._loaded: dict[int, int] = {}  # what the lanes have, by place, and its size
         self._barrier: Spooled | None = None
+        self._crossing: int | None = None
         self._sent: list[int] = []  # what the store has
         self._recorded: dict[int, str | None] = {}  # and which requests brought it, by its id there
         self._to_hold: list[News] = []
@@ -140,11 +141,12 @@ class Sender:
 
     def _load(self) -> bool:
         """Give the lanes what they can take; whether there was any."""
+        if self._crossing in self._loaded or (self._barrier and self._loaded):
+            return False
         if self._barrier:
-            if self._loaded:
-                return False
-            self._give(self._barrier, 0)
+            self._cross(self._barrier)
             self._barrier = None
+            return True
         if sum(self._loaded.values()) > _MOST_LOADED:
             return False
         oldest = min(self._loaded, default=self._cursor + 1)
@@ -159,13 +161,19 @@ class Sender:
             if len(lanes) > 1 and self._loaded:
                 self._barrier = spooled
                 break
-            self._give(spooled, min(lanes, default=0))
             if len(lanes) > 1:
+                self._cross(spooled)
                 break
+            self._give(spooled, min(lanes, default=0))
             size += len(spooled.delivery.body)
             if size > _MOST_LOADED:
                 break
         return bool(found)
+
+    def _cross(self, spooled: Spooled) -> None:
+        """Give one of several lanes to the first; until it is through, none gets more."""
+        self._crossing = spooled.id
+        self._give(spooled, 0)
 
     def _give(self, spooled: Spooled, lane: int) -> None:
         self._loaded[spooled.id] = len(spooled.delivery.body)
