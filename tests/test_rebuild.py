@@ -492,7 +492,7 @@ def test_workers_that_never_rest_do_not_disturb_it(tmp_path, store):
 # -- what goes wrong
 
 
-@pytest.mark.parametrize("at", [(Comparison, "replace"), (rebuilding._Rebuild, "replace")], ids=["rows", "ledger"])
+@pytest.mark.parametrize("at", [(Comparison, "replace"), (rebuilding.Rebuild, "replace")], ids=["rows", "ledger"])
 def test_a_crash_while_replacing_leaves_all_as_it_was(pipeline, monkeypatch, at):
     store = pipeline.store
     store._db.execute("UPDATE wa_messages SET text = 'altered'")

@@ -7,11 +7,12 @@ from .calls import Transport
 from .claims import Claims
 from .finishing import Finishing
 from .reading import Reading
+from .rebuilding import Rebuilding
 from .rejecting import Rejecting
 from .runs import Runs
 
 __all__ = ["RpcStore", "Transport"]
 
 
-class RpcStore(Claims, Finishing, Runs, Reading, Rejecting):
+class RpcStore(Claims, Finishing, Runs, Reading, Rebuilding, Rejecting):
     """`Store` over a transport."""

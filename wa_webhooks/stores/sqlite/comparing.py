@@ -75,11 +75,11 @@ class Comparison:
         of_live, of_main = (", ".join(f"{side}.{name}" for name in key) for side in "lr")
         return (
             f"SELECT * FROM (SELECT {of_main}, {unlike} AS cells"
-            f" FROM main.{table} r JOIN live.{table} l ON {_same(key)}) WHERE cells"
+            f" FROM main.{table} r JOIN live.{table} l ON {same(key)}) WHERE cells"
             f" UNION ALL SELECT {of_main}, 1 FROM main.{table} r"
-            f" WHERE NOT EXISTS (SELECT 1 FROM live.{table} l WHERE {_same(key)})"
+            f" WHERE NOT EXISTS (SELECT 1 FROM live.{table} l WHERE {same(key)})"
             f" UNION ALL SELECT {of_live}, 1 FROM live.{table} l"
-            f" WHERE NOT EXISTS (SELECT 1 FROM main.{table} r WHERE {_same(key)})"
+            f" WHERE NOT EXISTS (SELECT 1 FROM main.{table} r WHERE {same(key)})"
         )
 
     def _rename_leads(self) -> None:
@@ -126,7 +126,7 @@ class Comparison:
         sides = [f"{side}.{name}" for name in (key[0], *columns) for side in "lr"]
         found = self.db.execute(
             f"SELECT {named}, {', '.join(sides)} FROM temp.differing_{table} d"
-            f" LEFT JOIN live.{table} l ON {_same(key, 'l', 'd')} LEFT JOIN main.{table} r ON {_same(key, 'r', 'd')}"
+            f" LEFT JOIN live.{table} l ON {same(key, 'l', 'd')} LEFT JOIN main.{table} r ON {same(key, 'r', 'd')}"
             f" ORDER BY {named}"
         )
         for row in map(tuple, found):
@@ -147,11 +147,11 @@ class Comparison:
             named = ", ".join(key)
             self.db.execute(
                 f"DELETE FROM live.{table} AS l WHERE ({named}) IN (SELECT {named} FROM temp.differing_{table})"
-                f" AND NOT EXISTS (SELECT 1 FROM main.{table} r WHERE {_same(key)})"
+                f" AND NOT EXISTS (SELECT 1 FROM main.{table} r WHERE {same(key)})"
             )
             self.db.execute(
                 f"INSERT INTO live.{table} ({names}) SELECT {', '.join(f'r.{name}' for name in (*key, *columns))}"
-                f" FROM temp.differing_{table} d JOIN main.{table} r ON {_same(key, 'r', 'd')} WHERE true"
+                f" FROM temp.differing_{table} d JOIN main.{table} r ON {same(key, 'r', 'd')} WHERE true"
                 f" ON CONFLICT ({named}) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in columns)}"
             )
         for table in FOLLOWERS:
@@ -162,5 +162,6 @@ class Comparison:
             )
 
 
-def _same(columns: Sequence[str], one: str = "l", other: str = "r") -> str:
+def same(columns: Sequence[str], one: str = "l", other: str = "r") -> str:
+    """Return the condition that two rows have the same key."""
     return " AND ".join(f"{one}.{column} = {other}.{column}" for column in columns)

@@ -51,7 +51,7 @@ class Rebuilding(Connection):
         with translated(self.path), closing(type(self)(TEMPORARY, busy_timeout=_PATIENCE)) as scratch:
             self._check_identity()
             scratch._db.execute("ATTACH ? AS live", [self.path])  # noqa: SLF001 - another of our kind
-            rebuild = _Rebuild(scratch._db, self._sql, changes_of, progress, tell)  # noqa: SLF001
+            rebuild = Rebuild(scratch._db, self._sql, changes_of, progress, tell)  # noqa: SLF001
             found = rebuild.compare()
             if run is None or not found.differences or found.failing or not agree(found):
                 return found
@@ -61,7 +61,7 @@ class Rebuilding(Connection):
                 return rebuild.replace(run, clock)
 
 
-class _Rebuild:
+class Rebuild:
     """One rebuild, over a connection whose `main` is the scratch file and whose `live` is the store."""
 
     def __init__(

@@ -9,6 +9,7 @@
 create function public.wa_internal_lock(p_names jsonb)
 returns void language plpgsql set search_path = '' as $$
 begin
+  perform pg_catalog.pg_advisory_xact_lock_shared(22344, 0);  -- not while a rebuild puts rows right
   perform pg_catalog.pg_advisory_xact_lock(22341, n.lock)
      from (select distinct pg_catalog.hashtext(t.name) & 4095 as lock
              from pg_catalog.jsonb_array_elements_text(p_names) as t (name) order by 1) n;
