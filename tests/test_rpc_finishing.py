@@ -2,7 +2,7 @@
 
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
@@ -21,6 +21,7 @@ from test_store_contract import LEASE, NOW, claim, log, outcomes, record
 from wa_webhooks.changes import LeadSeen, MessageSeen
 from wa_webhooks.errors import StoreRejectedError, StoreUnavailableError
 from wa_webhooks.pipeline import Pipeline
+from wa_webhooks.stores import open_store
 from wa_webhooks.stores.base import DEAD, PROCESSED, Delivery, Query, Tally
 from wa_webhooks.stores.rpc.finishing import _EVENTS_AT_ONCE
 
@@ -233,6 +234,27 @@ def test_what_was_settled_before_the_store_failed_is_told(backend):
         assert (rest.new, rest.duplicates, rest.left, rest.deliveries) == (20, 0, 0, 1)
         (work,) = backend.rows(store, "SELECT events, duplicates FROM wa_delivery_work")
         assert tuple(work.values()) == (len(results), 0)
+
+
+def test_what_takes_too_long_for_one_call_is_done_in_smaller_ones(backend):
+    """Supabase ends a call after eight seconds; here it is a fifth of one, and each event takes its time."""
+    backend.run(
+        None,
+        "create function wa_test_slow() returns trigger language plpgsql as"
+        " $$ begin perform pg_sleep(0.005); return new; end $$;"
+        "create trigger wa_test_slow before insert on wa_events for each row execute function wa_test_slow()",
+    )
+    try:
+        with closing(open_store(f"{backend.url}?options=-c%20statement_timeout%3D200")) as store:
+            record(store, *texts(*(f"wamid.{number}" for number in range(100))))
+            pipeline, tries = Pipeline(store=store), 0
+            while store.counts()["events"]["processed"] < 100:
+                with suppress(StoreUnavailableError):
+                    pipeline.process()
+                tries += 1
+                assert tries < 10
+    finally:
+        backend.run(None, "drop trigger wa_test_slow on wa_events; drop function wa_test_slow()")
 
 
 def test_who_begins_a_delivery_anew_counts_no_duplicates_of_its_own(backend):

@@ -70,6 +70,9 @@ _LONGEST_INDEXED = 600
 class Finishing(Calls):
     """The verb with which work ends."""
 
+    _at_once = _EVENTS_AT_ONCE
+    """Fewer after a call that failed: what is too much for the time that a call has would be so again."""
+
     def finish(
         self,
         outcomes: Sequence[Outcome],
@@ -82,16 +85,19 @@ class Finishing(Calls):
         """See `Store.finish`. A few hundred events are one transaction."""
         total = Tally()
         settled = after
-        for end, rows in Parts(outcomes, deliveries, now=now, handler_version=handler_version).calls(after):
+        parts = Parts(outcomes, deliveries, now=now, handler_version=handler_version)
+        for end, rows in parts.calls(after, at_once=self._at_once):
             try:
                 answer = self._call("wa_finish", {**rows, "nonce": uuid4().hex}, events=int, by_type=dict)
             except StoreError:
+                self._at_once = max(1, len(rows["events"]) // 2)
                 if settled == after:
                     raise
                 total.left = len(outcomes) - settled
                 break
             total.add(tally_of(answer))
             settled = end
+            self._at_once = min(_EVENTS_AT_ONCE, self._at_once * 2)
         return total
 
 
@@ -119,13 +125,16 @@ class Parts:
                 self._last[outcome.claimed.id] = number
                 self._sizes[outcome.claimed.id] += 1
 
-    def calls(self, after: int) -> Iterator[tuple[int, Row]]:
-        """Yield the arguments of each call that settles what is from `after` on, and how many are settled then."""
+    def calls(self, after: int, *, at_once: int = _EVENTS_AT_ONCE) -> Iterator[tuple[int, Row]]:
+        """Yield the arguments of each call that settles what is from `after` on, and how many are settled then.
+
+        Each has so many events `at_once` at most.
+        """
         start = after
         while True:
             rows = _Rows()
             end = start
-            while end < len(self.outcomes) and rows.has_room():
+            while end < len(self.outcomes) and rows.has_room(at_once):
                 rows.add(self.outcomes[end])
                 end += 1
             deliveries = list(self._deliveries(start, end))
@@ -157,8 +166,8 @@ class _Rows:
         self._size = 0
         self._rounds: Counter[tuple[Any, ...]] = Counter()
 
-    def has_room(self) -> bool:
-        return not self._size or (len(self.arrays["events"]) < _EVENTS_AT_ONCE and self._size < _BYTES_AT_ONCE)
+    def has_room(self, at_once: int) -> bool:
+        return not self._size or (len(self.arrays["events"]) < at_once and self._size < _BYTES_AT_ONCE)
 
     def add(self, outcome: Outcome) -> None:
         """Add an event, with what changes. Changes that no row can be made of fail it, as the store would."""
