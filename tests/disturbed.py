@@ -9,7 +9,7 @@ from psycopg import sql
 
 from wa_webhooks.errors import RetryLaterError, StoreUnavailableError
 from wa_webhooks.handlers import Registry, builtin
-from wa_webhooks.pipeline import Pipeline
+from wa_webhooks.pipeline import Pipeline, rebuild
 from wa_webhooks.stores.base import Delivery, Query, Rejection, Run
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -107,6 +107,7 @@ class Day:
         step("preview", lambda: store.preview(everything)["by_type"])
         step("rejections", lambda: len(store.rejections(limit=10)))
         step("rejection_counts", lambda: store.rejection_counts(since=START)["total"])
+        step("rebuild", lambda: rebuild(self._pipeline).differences)
         step("migrate", store.migrate)
         return self.found
 
