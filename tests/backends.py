@@ -94,7 +94,7 @@ def crm(backend, store):
     for table in CRM_TABLES:
         rows = []
         for row in backend.rows(store, f"SELECT * FROM {table}"):
-            named = dict(row)
+            named = {name: int(value) if isinstance(value, bool) else value for name, value in row.items()}
             if table == "wa_leads":
                 named["id"] = leads[named["id"]]
             else:
@@ -105,7 +105,7 @@ def crm(backend, store):
                 if named.get(name) is not None:
                     named[name] = digests[named[name]]
             rows.append(named)
-        dump[table] = sorted(rows, key=repr)
+        dump[table] = sorted(rows, key=lambda row: repr(sorted(row.items())))
     events = backend.rows(store, "SELECT digest, lead_id FROM wa_events WHERE state = 'processed'")
     dump["wa_events"] = sorted((row["digest"], leads.get(row["lead_id"], "")) for row in events)
     return dump

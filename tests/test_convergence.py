@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from backends import SqliteMemory, crm
+from backends import BACKENDS, SqliteMemory, crm
 from building import START, Clock
 from histories import as_body, happenings, together
 from hypothesis import Phase, given, settings
@@ -283,9 +283,8 @@ def batched(envelopes, random):
         del told[:size]
 
 
-def state_after_crashes(bodies, random):
+def state_after_crashes(backend, bodies, random):
     """The state that workers leave who die around some verb, until one of them gets to the end."""
-    backend = SqliteMemory(None)
     store, clock = backend.open(), Clock()
     unsent = list(bodies)
     for _ in range(random.randrange(4)):
@@ -305,14 +304,26 @@ def state_after_crashes(bodies, random):
     return found
 
 
+def assert_converges(kind, history, seed):
+    random = Random(seed)
+    expected = state_after(None, sorted(map(as_body, history)), size=1)
+    found = state_after_crashes(kind(None), batched(history, random), random)
+    for table, rows in expected.items():
+        assert found[table] == rows
+
+
 @settings(max_examples=HISTORIES or settings.default.max_examples)
 @given(histories(200 if HISTORIES else 12), st.integers(0, 2**32))
 def test_state_is_a_function_of_the_set_of_events(history, seed):
-    random = Random(seed)
-    expected = state_after(None, sorted(map(as_body, history)), size=1)
-    found = state_after_crashes(batched(history, random), random)
-    for table, rows in expected.items():
-        assert found[table] == rows
+    assert_converges(SqliteMemory, history, seed)
+
+
+@pytest.mark.parametrize("kind", ["postgres", "supabase"])
+@settings(max_examples=HISTORIES // 20 or 30)
+@given(history=histories(200 if HISTORIES else 12), seed=st.integers(0, 2**32))
+def test_it_is_the_same_in_postgres(kind, history, seed):
+    """As SQLite has it, so that a store moved from one to the other stays what it was."""
+    assert_converges(BACKENDS[kind], history, seed)
 
 
 ORDER_DEPENDENT = {

