@@ -67,7 +67,7 @@ def compared(plan):
         for each, series in zip(measured, found[count], strict=True):
             figures = f"{series.median('per_second'):>9,.0f}/s  p99 {series.median('p99'):8.2f} ms"
             figures += f"  CPU {series.median('cpu'):4.0f} µs"
-            print(f"  {each.name:<28}{each.does:<18}{figures}", flush=True)
+            print(f"  {each.name:<32}{each.does:<18}{figures}", flush=True)
     print("\nwhile it processes", flush=True)
     beside = [peers.wa_hooks(workers=1), peers.FASTAPI, peers.FASTAPI_COMMITS, peers.PYWA, peers.PYWA_ASYNC]
     series = rounds.with_processing(beside, 64, plan)

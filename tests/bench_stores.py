@@ -1,14 +1,16 @@
 """How fast the pipeline works over Postgres and Supabase, beside bare writing of the same rows by the same client.
 
 Deliveries are recorded and worked off, a few thousand in each round. Then every row that this wrote or changed is
-written again, into copies of the tables with the same indexes and no triggers: over supabase-py by `upsert` of 200
-rows a request, over psycopg by `executemany` of `insert ... on conflict do update`, 200 rows a transaction. The bare
-client reads nothing, parses nothing, leases nothing and has no choice to make. Run by `make bench`.
+written again, into copies of the tables with the same indexes and references, and no triggers: over supabase-py by
+`upsert` of 200 rows a request, over psycopg by `executemany` of `insert ... on conflict do update`, 200 rows a
+transaction. The bare client reads nothing, parses nothing, leases nothing and has no choice to make. Run by `make
+bench`.
 """
 
 import itertools
 import json
 import os
+import re
 import statistics
 import sys
 import time
@@ -45,6 +47,12 @@ WRITTEN = {
 """The tables that processing writes, and which of their rows a round touched, by their first column."""
 
 
+_REFERENCES = """
+select c.relname, pg_get_constraintdef(f.oid) from pg_constraint f join pg_class c on c.oid = f.conrelid
+ where f.contype = 'f' and c.relnamespace = 'public'::regnamespace and c.relname = any (%s)
+"""
+
+
 class Bare:
     """Copies of the tables, and which rows to write into them."""
 
@@ -58,9 +66,16 @@ class Bare:
                 f"grant select, insert, update on public.bare_{name} to service_role;"
                 for name in WRITTEN
             )
-            + "notify pgrst, 'reload schema'"
         )
         with project.connect() as db:
+            for table, constraint in db.execute(_REFERENCES, [list(WRITTEN)]).fetchall():
+                copied = re.sub(
+                    r"REFERENCES (?:public\.)?(\w+)",
+                    lambda to: f"REFERENCES public.{'bare_' * (to[1] in WRITTEN)}{to[1]}",
+                    constraint,
+                )
+                db.execute(f"alter table public.bare_{table} add {copied}")
+            db.execute("notify pgrst, 'reload schema'")
             self.keys = {
                 name: [
                     column
