@@ -7,6 +7,7 @@ from pathlib import Path
 from building import START, Clock
 from psycopg import sql
 
+from wa_webhooks.changes import LeadNoted
 from wa_webhooks.errors import RetryLaterError, StoreUnavailableError
 from wa_webhooks.handlers import Registry, builtin
 from wa_webhooks.pipeline import Pipeline, rebuild
@@ -56,6 +57,7 @@ class Day:
         self._store, self._before, self._pause = store, before, pause
         self._clock = Clock()
         self._broken = True
+        self._tells_more = False
         mine = Registry()
         mine.on("message.text")(self._handle)
         self._pipeline = Pipeline(
@@ -67,6 +69,8 @@ class Day:
     def _handle(self, event):
         if self._broken:
             raise RetryLaterError("not today", delay=2 * 3600)
+        if self._tells_more:
+            yield LeadNoted(topic="profile", what="said", at=event.at, detail="{}")
 
     def _step(self, name, do):
         self._before(name)
@@ -108,6 +112,10 @@ class Day:
         step("rejections", lambda: len(store.rejections(limit=10)))
         step("rejection_counts", lambda: store.rejection_counts(since=START)["total"])
         step("rebuild", lambda: rebuild(self._pipeline).differences)
+        self._tells_more = True
+        repair = Run(id="b-run", command="rebuild", scope={}, started_by="test", started_at=START, version="1")
+        step("repair", lambda: rebuild(self._pipeline, repair).failing)
+        step("rebuild again", lambda: rebuild(self._pipeline).differences)
         step("migrate", store.migrate)
         return self.found
 

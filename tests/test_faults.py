@@ -83,7 +83,7 @@ def test_the_day_uses_every_verb(stack):
         store._transport.call = lambda function, args: called.add(function) or inner(function, args)
         Day(store).go()
     missing = set(verbs(backend.project)) - called - {"wa_schema_version"}
-    assert missing <= {"wa_replace", "wa_copy_write"}, missing  # these are for repairs and for moving
+    assert missing == {"wa_copy_write"}  # for moving; test_copying.py kills that
 
 
 def test_over_supabase_it_is_the_same_day(undisturbed):

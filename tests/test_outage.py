@@ -18,6 +18,8 @@ from serving import DEADLINE, Client, ask, delivery, serve_environment, serving,
 pytestmark = pytest.mark.processes
 
 BUSINESSES = 6
+OUTAGE = float(os.environ.get("WA_HOOKS_TEST_OUTAGE", "0"))
+"""Seconds that the longest one lasts at least, half of them after everything was killed."""
 
 
 @pytest.fixture
@@ -159,6 +161,7 @@ def test_an_outage_costs_nothing_and_no_kill_does(tmp_path, stack, database):
         stack.cluster.stop(crash=True)
         before = traffic.total
         until(lambda: traffic.total > before + 300)
+        time.sleep(OUTAGE / 2)
         ready = until(lambda: "since" in (answer := ask(served.port, "GET", "/readyz")).text and answer)
         assert (ready.status, ready.text[:21]) == (200, "ready, spooling since")
         told = stats(tmp_path, database)
@@ -175,6 +178,7 @@ def test_an_outage_costs_nothing_and_no_kill_does(tmp_path, stack, database):
     with serving(tmp_path, *options, store=database) as served:
         traffic = Traffic(served.port, start=100_000)
         until(lambda: traffic.total > 200)
+        time.sleep(OUTAGE / 2)
         stack.cluster.start()
         until(lambda: count(database) > 1)
         second = traffic.end()
