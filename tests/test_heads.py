@@ -67,6 +67,13 @@ def test_any_sequence_of_heads_is_parsed_as_each_alone(raws):
         assert outcome(known.parse, raw) == outcome(lambda raw: parse_head(raw, WANTED), raw)
 
 
+def test_a_mark_that_stands_elsewhere_too_is_not_taken_for_the_signature():
+    known, zeros, ones = heads(), "0" * 64, "1" * 64
+    known.parse(signed(zeros, f"User-Agent: {MARK}{zeros}")[:-2])
+    other = signed(zeros, f"User-Agent: {MARK}{ones}")[:-2]
+    assert known.parse(other) == parse_head(other, WANTED)
+
+
 @given(raw_heads(), st.sampled_from(SIGNATURES), st.sampled_from(SIGNATURES))
 def test_a_head_with_another_signature_is_parsed_as_it_would_be(raw, before, after):
     known = heads()

@@ -21,7 +21,6 @@ from test_store_contract import LEASE, NOW, claim, log, outcomes, record
 from wa_webhooks.changes import LeadSeen, MessageSeen
 from wa_webhooks.errors import StoreRejectedError, StoreUnavailableError
 from wa_webhooks.pipeline import Pipeline
-from wa_webhooks.stores import open_store
 from wa_webhooks.stores.base import DEAD, PROCESSED, Delivery, Query, Tally
 from wa_webhooks.stores.rpc.finishing import _EVENTS_AT_ONCE
 
@@ -245,7 +244,9 @@ def test_what_takes_too_long_for_one_call_is_done_in_smaller_ones(backend):
         "create trigger wa_test_slow before insert on wa_events for each row execute function wa_test_slow()",
     )
     try:
-        with closing(open_store(f"{backend.url}?options=-c%20statement_timeout%3D200")) as store:
+        with closing(backend.open()) as store:
+            with store._transport._connected() as db:
+                db.execute("set statement_timeout = '200ms'")
             record(store, *texts(*(f"wamid.{number}" for number in range(100))))
             pipeline, tries = Pipeline(store=store), 0
             while store.counts()["events"]["processed"] < 100:

@@ -19,7 +19,7 @@ TEMPORARY = ""
 """The path of a nameless file, gone when it is closed."""
 
 _LOCKED = "Try again; `fuser` on the file shows who holds it."
-_ABSENT = "Name it with --store, or record something first."
+_ABSENT = "Name another one, or record something first."
 _ASK_AGAIN = 0.0002
 _EARLY_CHECKPOINT, _LATE_CHECKPOINT = 4_000, 16_000
 """Pages of 8 KiB in the write-ahead log. Workers write the same ones again: the later, the fewer are copied."""
